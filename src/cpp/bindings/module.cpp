@@ -1,0 +1,9 @@
+// Lists the areas of the extension module; each lives in its own file.
+#include <pybind11/pybind11.h>
+
+#include "bindings/bindings.hpp"
+
+PYBIND11_MODULE(_core, m) {
+  m.attr("__version__") = LIKEWISE_VERSION;
+  likewise::bindings::register_dispatch(m);
+}

@@ -1,0 +1,81 @@
+// The vector types and operations of the kernels: GCC/Clang vector extensions at the native width of the level that
+// the file is compiled for. The only file that may hold an intrinsic. System headers are included before the
+// level's namespace opens, so that no inline function of theirs is compiled twice under one name.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef LIKEWISE_LEVEL
+#error "kernels are compiled once per CPU level: define LIKEWISE_LEVEL"
+#endif
+
+namespace likewise::kernels::LIKEWISE_LEVEL {
+
+#if defined(__AVX512F__)
+inline constexpr std::size_t kBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr std::size_t kBytes = 32;
+#else
+inline constexpr std::size_t kBytes = 16;
+#endif
+
+template <class T>
+struct vector_of {
+  typedef T type __attribute__((vector_size(kBytes)));
+};
+template <class T>
+using vec = typename vector_of<T>::type;
+template <class T>
+inline constexpr std::size_t lanes = kBytes / sizeof(T);
+
+/// Unaligned load and store, by one register's copy each.
+template <class T>
+inline vec<T> load(const T* p) {
+  vec<T> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class T>
+inline void store(T* p, vec<T> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+template <class T>
+inline vec<T> broadcast(T x) {
+  return x - vec<T>{};
+}
+
+/// One bit a lane: where a > b.
+inline std::uint32_t greater_bits(vec<float> a, vec<float> b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+#elif defined(__AVX2__)
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GT_OQ)));
+#elif defined(__SSE2__)
+  return static_cast<std::uint32_t>(_mm_movemask_ps(_mm_cmpgt_ps((__m128)a, (__m128)b)));
+#else
+  std::uint32_t bits = 0;
+  const vec<std::int32_t> m = a > b;
+  for (std::size_t i = 0; i < lanes<float>; ++i) bits |= static_cast<std::uint32_t>(m[i] & 1) << i;
+  return bits;
+#endif
+}
+inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+#elif defined(__AVX2__)
+  return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_GT_OQ)));
+#elif defined(__SSE2__)
+  return static_cast<std::uint32_t>(_mm_movemask_pd(_mm_cmpgt_pd((__m128d)a, (__m128d)b)));
+#else
+  std::uint32_t bits = 0;
+  const vec<std::int64_t> m = a > b;
+  for (std::size_t i = 0; i < lanes<double>; ++i) bits |= static_cast<std::uint32_t>(m[i] & 1) << i;
+  return bits;
+#endif
+}
+
+}  // namespace likewise::kernels::LIKEWISE_LEVEL
