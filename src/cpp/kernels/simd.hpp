@@ -78,4 +78,34 @@ inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
 #endif
 }
 
+/// The larger of each pair of lanes.
+inline vec<std::uint32_t> maximum(vec<std::uint32_t> a, vec<std::uint32_t> b) {
+  return a > b ? a : b;
+}
+
+/// Writes the lanes whose bit is set, packed, to `values`, and their numbers first + lane to `numbers`. Both need room
+/// for a whole register (compressing stores are slow on Zen 4: compress in the register, then store).
+inline void compress(vec<float> v, std::uint32_t first, std::uint32_t bits, float* values, std::uint32_t* numbers) {
+#if defined(__AVX512F__)
+  const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __mmask16 mask = static_cast<__mmask16>(bits);
+  _mm512_storeu_ps(values, _mm512_maskz_compress_ps(mask, (__m512)v));
+  _mm512_storeu_si512(numbers, _mm512_maskz_compress_epi32(
+                                   mask, _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)), iota)));
+#else
+  for (; bits != 0; bits &= bits - 1) {
+    const int lane = __builtin_ctz(bits);
+    *values++ = v[lane];
+    *numbers++ = first + static_cast<std::uint32_t>(lane);
+  }
+#endif
+}
+inline void compress(vec<double> v, std::uint32_t first, std::uint32_t bits, double* values, std::uint32_t* numbers) {
+  for (; bits != 0; bits &= bits - 1) {
+    const int lane = __builtin_ctz(bits);
+    *values++ = v[lane];
+    *numbers++ = first + static_cast<std::uint32_t>(lane);
+  }
+}
+
 }  // namespace likewise::kernels::LIKEWISE_LEVEL

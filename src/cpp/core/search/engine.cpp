@@ -1,0 +1,234 @@
+#include "core/search/engine.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <mutex>
+#include <numeric>
+
+#include "core/thread_pool.hpp"
+
+namespace likewise::search {
+
+std::unique_ptr<Index> Index::validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
+                                       const Scoring& scoring, bool float64, bool full) {
+  Segment segment(arrays, std::move(owner), full);
+  if (float64) return std::make_unique<Engine<double>>(std::move(segment), scoring);
+  return std::make_unique<Engine<float>>(std::move(segment), scoring);
+}
+
+Query Index::make_query(span<const std::uint32_t> tokens, double k3) const {
+  Query query;
+  // A small open hash table of the terms seen: linear in the number of tokens.
+  std::size_t mask = 15;
+  while (mask < 2 * tokens.size) mask = 2 * mask + 1;
+  std::vector<std::uint32_t> slots(mask + 1, 0);
+  for (const std::uint32_t token : tokens) {
+    if (token == kNotFound) continue;
+    std::size_t at = (token * 0x9E3779B1u) & mask;
+    while (slots[at] != 0 && query.terms[slots[at] - 1] != token) at = (at + 1) & mask;
+    if (slots[at] == 0) {
+      query.terms.push_back(token);
+      query.weights.push_back(0);
+      slots[at] = static_cast<std::uint32_t>(query.terms.size());
+    }
+    query.weights[slots[at] - 1] += 1;
+  }
+  if (k3 >= 0)
+    for (double& weight : query.weights) weight = (k3 + 1) * weight / (k3 + weight);
+  return query;
+}
+
+ForwardIndex::ForwardIndex(const Segment& segment) {
+  const std::size_t n_docs = segment.n_docs(), n_terms = segment.terms().size();
+  const SegmentArrays& a = segment.arrays();
+  const auto width = [](std::uint64_t value) {
+    std::size_t n = 1;
+    for (; value >= 0x80; value >>= 7) ++n;
+    return n;
+  };
+  for (std::uint32_t t = 0; t < n_terms; ++t) segment.check_postings(t);
+  std::vector<std::uint32_t> previous(n_docs, 0);
+  const auto each_posting = [&](const auto& visit) {
+    std::fill(previous.begin(), previous.end(), 0u);
+    for (std::uint32_t t = 0; t < n_terms; ++t)
+      for (std::uint64_t p = a.posting_offsets[t]; p < a.posting_offsets[t + 1]; ++p) {
+        const std::uint32_t document = a.posting_documents[p], frequency = segment.frequency(p);
+        const std::uint64_t head = std::uint64_t{t - previous[document]} << 1 | (frequency > 1 ? 1u : 0u);
+        previous[document] = t;
+        visit(document, head, frequency);
+      }
+  };
+  offsets_.assign(n_docs + 1, 0);
+  each_posting([&](std::uint32_t document, std::uint64_t head, std::uint32_t frequency) {
+    offsets_[document + 1] += width(head) + (frequency > 1 ? width(frequency) : 0);
+  });
+  std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
+  bytes_.resize(offsets_.back());
+  // offsets_[d] serves as the cursor of document d, and ends where document d + 1 starts: shifted back afterwards.
+  each_posting([&](std::uint32_t document, std::uint64_t head, std::uint32_t frequency) {
+    std::uint64_t& at = offsets_[document];
+    const auto write = [&](std::uint64_t value) {
+      for (; value >= 0x80; value >>= 7) bytes_[at++] = static_cast<std::uint8_t>(value | 0x80);
+      bytes_[at++] = static_cast<std::uint8_t>(value);
+    };
+    write(head);
+    if (frequency > 1) write(frequency);
+  });
+  for (std::size_t d = n_docs; d > 0; --d) offsets_[d] = offsets_[d - 1];
+  offsets_[0] = 0;
+}
+
+template <class T>
+Engine<T>::Engine(Segment segment, const Scoring& scoring)
+    : segment_(std::move(segment)),
+      formula_(scoring, 0, 0),
+      lucene_(scoring, 0, 0),
+      impacts_(segment_.arrays().posting_documents.size),
+      bounds_(segment_.terms().size()),
+      derived_(segment_.terms().size()) {
+  statistics_.n_docs = segment_.n_docs();
+  statistics_.n_terms = segment_.terms().size();
+  statistics_.n_postings = segment_.arrays().posting_documents.size;
+  statistics_.n_tokens = segment_.n_tokens();
+  const double n_docs = static_cast<double>(statistics_.n_docs);
+  if (statistics_.n_docs > 0) statistics_.average_length = static_cast<double>(statistics_.n_tokens) / n_docs;
+  formula_ = Formula(scoring, n_docs, statistics_.average_length);
+  Scoring lucene = scoring;
+  lucene.variant = Variant::lucene;
+  lucene_ = Formula(lucene, n_docs, statistics_.average_length);
+  if (scoring.variant == Variant::okapi && statistics_.n_terms > 0) {
+    double sum = 0;
+    for (std::uint32_t t = 0; t < statistics_.n_terms; ++t) sum += formula_.odds(document_frequency(t));
+    formula_.set_okapi_floor(sum / static_cast<double>(statistics_.n_terms));
+  }
+}
+
+template <class T>
+std::uint64_t Engine<T>::bytes() const noexcept {
+  const ForwardIndex* forward = forward_.load(std::memory_order_acquire);
+  return segment_.bytes() + sizeof(T) * statistics_.n_postings + (sizeof(TermBounds<T>) + 1) * statistics_.n_terms +
+         (forward != nullptr ? forward->bytes() : 0);
+}
+
+template <class T>
+void Engine<T>::derive_term(std::uint32_t term) const {
+  segment_.check_postings(term);
+  const SegmentArrays& a = segment_.arrays();
+  const double idf_of_term = idf(term);
+  const std::uint64_t begin = a.posting_offsets[term], end = a.posting_offsets[term + 1];
+  T largest = 0;
+  for (std::uint64_t p = begin; p < end; ++p) {
+    const double length = formula_.length_factor(a.document_lengths[a.posting_documents[p]]);
+    impacts_[p] = static_cast<T>(idf_of_term * formula_.gain(segment_.frequency(p), length));
+    largest = std::max(largest, impacts_[p]);
+  }
+  TermBounds<T>& bounds = bounds_[term];
+  bounds.largest = largest;
+  if (end - begin < kBoundRanks[0] || !(largest > 0)) return;
+  // Lower bounds from a histogram of 256 steps: the lower edge of the step that holds the rank, a hair lower still.
+  const double steps = 255.0 / static_cast<double>(largest);
+  std::uint64_t histogram[256] = {};
+  for (std::uint64_t p = begin; p < end; ++p) ++histogram[static_cast<std::size_t>(impacts_[p] * steps)];
+  std::uint64_t above = 0;
+  for (std::size_t step = 256, rank = 0; step-- > 0;) {
+    above += histogram[step];
+    while (rank < 3 && above >= kBoundRanks[rank])
+      bounds.at_least[rank++] = static_cast<T>(static_cast<double>(step) / steps * (1 - 1e-6));
+  }
+}
+
+template <class T>
+void Engine<T>::derive(const std::vector<std::uint32_t>& terms) const {
+  const auto ready = [&](std::uint32_t term) { return derived_[term].load(std::memory_order_acquire) != 0; };
+  if (std::all_of(terms.begin(), terms.end(), ready)) return;
+  const std::lock_guard<std::mutex> lock(lazy_initialisation_mutex());
+  for (const std::uint32_t term : terms) {
+    if (ready(term)) continue;
+    derive_term(term);
+    derived_[term].store(1, std::memory_order_release);
+  }
+}
+
+template <class T>
+const ForwardIndex& Engine<T>::forward() const {
+  const ForwardIndex* found = forward_.load(std::memory_order_acquire);
+  if (found != nullptr) return *found;
+  const std::lock_guard<std::mutex> lock(lazy_initialisation_mutex());
+  if (forward_owner_ == nullptr) forward_owner_ = std::make_unique<const ForwardIndex>(segment_);
+  forward_.store(forward_owner_.get(), std::memory_order_release);
+  return *forward_owner_;
+}
+
+template <class T>
+void Engine<T>::warm(unsigned n_threads) const {
+  constexpr std::size_t kStep = 1024;  // terms a piece
+  const std::size_t n_terms = statistics_.n_terms;
+  {
+    const std::lock_guard<std::mutex> lock(lazy_initialisation_mutex());
+    parallel_for((n_terms + kStep - 1) / kStep, n_threads, [&](std::size_t piece) {
+      const std::size_t stop = std::min(n_terms, (piece + 1) * kStep);
+      for (std::size_t t = piece * kStep; t < stop; ++t) {
+        if (derived_[t].load(std::memory_order_acquire) != 0) continue;
+        derive_term(static_cast<std::uint32_t>(t));
+        derived_[t].store(1, std::memory_order_release);
+      }
+    });
+  }
+  forward();
+}
+
+template <class T>
+std::pair<std::uint32_t, double> Engine<T>::posting(std::uint32_t term, std::uint32_t document) const {
+  derive({term});
+  const std::uint64_t at = segment_.find_posting(term, document);
+  if (at == statistics_.n_postings) return {0, 0.0};
+  return {segment_.frequency(at), static_cast<double>(impacts_[at])};
+}
+
+template <class T>
+double Engine<T>::baseline(const Query& query) const {
+  const double absent = formula_.absent();
+  double sum = 0;
+  if (absent > 0)
+    for (std::size_t i = 0; i < query.terms.size(); ++i)
+      if (document_frequency(query.terms[i]) > 0) sum += query.weights[i] * idf(query.terms[i]) * absent;
+  return sum;
+}
+
+template <class T>
+std::vector<Keyword> Engine<T>::keywords(std::uint32_t document, std::size_t n, double min_df, double max_df) const {
+  std::vector<Keyword> found;
+  forward().visit(document, [&](std::uint32_t term, std::uint32_t frequency) {
+    const double df = document_frequency(term);
+    if (df >= min_df && df <= max_df) found.push_back({term, frequency * lucene_.idf(df)});
+  });
+  // Terms ascend by their bytes, so their numbers settle ties.
+  const auto better = [](const Keyword& a, const Keyword& b) { return a.score != b.score ? a.score > b.score : a.term < b.term; };
+  n = std::min(n, found.size());
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n), found.end(), better);
+  found.resize(n);
+  return found;
+}
+
+template <class T>
+Query Engine<T>::related_query(std::uint32_t document, const RelatedOptions& options) const {
+  Query query;
+  if (options.full) {
+    forward().visit(document, [&](std::uint32_t term, std::uint32_t frequency) {
+      query.terms.push_back(term);
+      const double count = frequency;
+      query.weights.push_back(options.k3 >= 0 ? (options.k3 + 1) * count / (options.k3 + count) : count);
+    });
+  } else {
+    for (const Keyword& keyword : keywords(document, options.n_keywords, options.min_df, options.max_df)) {
+      query.terms.push_back(keyword.term);
+      query.weights.push_back(1.0);
+    }
+  }
+  return query;
+}
+
+template class Engine<float>;
+template class Engine<double>;
+
+}  // namespace likewise::search

@@ -1,0 +1,98 @@
+#include "core/search/segment.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "core/dispatch.hpp"
+
+namespace likewise::search {
+
+Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full)
+    : arrays_(arrays),
+      owner_(std::move(owner)),
+      terms_(arrays.term_offsets, arrays.term_bytes, arrays.term_slots, "term"),
+      full_(full) {
+  const SegmentArrays& a = arrays_;
+  const std::size_t n_postings = a.posting_documents.size;
+  if (a.document_lengths.size >= kNotFound - 1)
+    throw corrupt_error("document_lengths", "expected fewer than 2**32 - 2 documents");
+  if (a.posting_frequencies.size != n_postings)
+    throw corrupt_error("posting_frequencies", "expected one frequency a posting");
+  if (a.posting_offsets.size != terms_.size() + 1 || a.posting_offsets[0] != 0 ||
+      a.posting_offsets[terms_.size()] != n_postings)
+    throw corrupt_error("posting_offsets", "expected one offset a term, from 0 to the number of postings");
+  std::uint64_t descents = 0, longest = 0;
+  for (std::size_t t = 0; t < terms_.size(); ++t) {
+    descents += a.posting_offsets[t] > a.posting_offsets[t + 1];
+    longest = std::max(longest, a.posting_offsets[t + 1] - a.posting_offsets[t]);
+  }
+  if (descents != 0) throw corrupt_error("posting_offsets", "expected offsets that do not decrease");
+  if (longest > n_docs()) throw corrupt_error("posting_offsets", "expected at most one posting a document");
+  if (a.large_positions.size != a.large_frequencies.size)
+    throw corrupt_error("large_frequencies", "expected one frequency a position");
+  for (std::size_t i = 0; i < a.large_positions.size; ++i) {
+    if (a.large_positions[i] >= n_postings || (i > 0 && a.large_positions[i] <= a.large_positions[i - 1]))
+      throw corrupt_error("large_positions", "expected ascending positions of postings");
+    if (a.posting_frequencies[a.large_positions[i]] != 255 || a.large_frequencies[i] < 255)
+      throw corrupt_error("large_frequencies", "expected frequencies of 255 or more where a posting holds 255");
+  }
+  for (const std::uint32_t length : a.document_lengths) n_tokens_ += length;
+  if (full) {
+    terms_.check_content("term", true);
+    check_range(0, static_cast<std::uint32_t>(terms_.size()));
+  }
+}
+
+void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term) const {
+  const SegmentArrays& a = arrays_;
+  const auto& kernels = kernel_table().search;
+  const std::uint64_t begin = a.posting_offsets[first_term], end = a.posting_offsets[last_term];
+  if (begin == end) return;
+  // One flat pass: the only descents are at the ends of lists, so counting them on both sides proves the rest.
+  // In blocks that fit the cache, so that a posting is read from memory once.
+  std::uint32_t largest = 0;
+  std::uint64_t descents = 0;
+  std::size_t zeros = 0, full = 0;
+  constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
+  for (std::uint64_t at = begin; at < end; at += kStep) {
+    const std::uint64_t stop = std::min(at + kStep, end);
+    const std::size_t overlap = stop < end ? 1 : 0;
+    descents += kernels.count_descents(a.posting_documents.data + at, stop - at + overlap, &largest);
+    kernels.count_extremes(a.posting_frequencies.data + at, stop - at, &zeros, &full);
+  }
+  std::uint64_t at_ends = 0;
+  for (std::uint64_t t = first_term + 1; t < last_term; ++t) {
+    const std::uint64_t p = a.posting_offsets[t];
+    // An empty list shares its end with the one before: count each position once.
+    at_ends += p > begin && p < end && p != a.posting_offsets[t - 1] && a.posting_documents[p - 1] >= a.posting_documents[p];
+  }
+  if (largest >= n_docs()) throw corrupt_error("posting_documents", "expected documents of this index");
+  if (descents != at_ends) throw corrupt_error("posting_documents", "expected documents that ascend within a term");
+  if (zeros != 0) throw corrupt_error("posting_frequencies", "expected frequencies of 1 or more");
+  const auto first = std::lower_bound(a.large_positions.begin(), a.large_positions.end(), begin);
+  const auto last = std::lower_bound(first, a.large_positions.end(), end);
+  if (full != static_cast<std::size_t>(last - first))
+    throw corrupt_error("large_positions", "expected a position for each posting that holds 255");
+}
+
+std::uint64_t Segment::find_posting(std::uint32_t term, std::uint32_t document) const noexcept {
+  const std::uint32_t* documents = arrays_.posting_documents.data;
+  const std::uint64_t begin = arrays_.posting_offsets[term], end = arrays_.posting_offsets[term + 1];
+  const std::uint32_t* at = std::lower_bound(documents + begin, documents + end, document);
+  return at != documents + end && *at == document ? static_cast<std::uint64_t>(at - documents) : arrays_.posting_documents.size;
+}
+
+std::uint32_t Segment::large_frequency(std::uint64_t posting) const noexcept {
+  const auto at = std::lower_bound(arrays_.large_positions.begin(), arrays_.large_positions.end(), posting);
+  return at == arrays_.large_positions.end() || *at != posting
+             ? 255
+             : arrays_.large_frequencies[static_cast<std::size_t>(at - arrays_.large_positions.begin())];
+}
+
+std::uint64_t Segment::bytes() const noexcept {
+  const SegmentArrays& a = arrays_;
+  return 4 * a.document_lengths.size + 8 * a.posting_offsets.size + 5 * a.posting_documents.size +
+         12 * a.large_positions.size + 8 * a.term_offsets.size + a.term_bytes.size + 4 * a.term_slots.size;
+}
+
+}  // namespace likewise::search

@@ -1,0 +1,135 @@
+#include "core/search/string_table.hpp"
+
+#include <cstring>
+#include <string>
+
+#include "likewise/error.hpp"
+
+namespace likewise::search {
+namespace {
+
+std::uint64_t mix(std::uint64_t x) noexcept {
+  x ^= x >> 32;
+  x *= 0xD6E8FEB86659FD93ull;
+  x ^= x >> 32;
+  return x;
+}
+
+/// Length of the valid UTF-8 sequence at p (1 to 4), or 0. No overlong forms, no surrogates, nothing past U+10FFFF.
+std::size_t utf8_length(const std::uint8_t* p, const std::uint8_t* end) noexcept {
+  const auto tail = [&](std::size_t n) {
+    for (std::size_t i = 1; i <= n; ++i)
+      if (p + i >= end || (p[i] & 0xC0u) != 0x80u) return false;
+    return true;
+  };
+  const std::uint8_t c = p[0];
+  if (c < 0x80) return 1;
+  if (c >= 0xC2 && c <= 0xDF) return tail(1) ? 2 : 0;
+  if (c >= 0xE0 && c <= 0xEF)
+    return tail(2) && (c != 0xE0 || p[1] >= 0xA0) && (c != 0xED || p[1] < 0xA0) ? 3 : 0;
+  if (c >= 0xF0 && c <= 0xF4)
+    return tail(3) && (c != 0xF0 || p[1] >= 0x90) && (c != 0xF4 || p[1] < 0x90) ? 4 : 0;
+  return 0;
+}
+
+bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
+  while (p < end) {
+    std::uint64_t word = 0;
+    if (end - p >= 8 && (std::memcpy(&word, p, 8), (word & 0x8080808080808080ull) == 0)) {
+      p += 8;
+      continue;
+    }
+    const std::size_t length = utf8_length(p, end);
+    if (length == 0) return false;
+    p += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::uint64_t hash_bytes(std::string_view bytes) noexcept {
+  const char* p = bytes.data();
+  std::size_t n = bytes.size();
+  std::uint64_t h = 0x9E3779B97F4A7C15ull ^ (n * 0xFF51AFD7ED558CCDull);
+  for (; n >= 8; p += 8, n -= 8) {
+    std::uint64_t word;
+    std::memcpy(&word, p, 8);
+    h = mix(h ^ word) + 0x9E3779B97F4A7C15ull;
+  }
+  if (n > 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, p, n);
+    h = mix(h ^ word);
+  }
+  return mix(h);
+}
+
+std::size_t slot_count(std::size_t n) noexcept {
+  std::size_t count = 4;
+  while (count < n + n / 3 + 1) count *= 2;
+  return count;
+}
+
+StringTable::StringTable(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes,
+                         span<const std::uint32_t> slots, const char* name)
+    : offsets_(offsets.data), bytes_(bytes.data), slots_(slots.data) {
+  const std::string prefix = name;
+  if (offsets.empty() || offsets[0] != 0 || offsets[offsets.size - 1] != bytes.size)
+    throw corrupt_error(prefix + "_offsets", "expected offsets from 0 to the number of bytes");
+  size_ = offsets.size - 1;
+  std::uint64_t descents = 0;
+  for (std::size_t i = 0; i < size_; ++i) descents += offsets[i] > offsets[i + 1];
+  if (descents != 0) throw corrupt_error(prefix + "_offsets", "expected offsets that do not decrease");
+  if (size_ >= kNotFound - 1) throw corrupt_error(prefix + "_offsets", "expected fewer than 2**32 - 2 strings");
+  if (slots.size != slot_count(size_))
+    throw corrupt_error(prefix + "_slots", "expected " + std::to_string(slot_count(size_)) + " slots");
+  mask_ = slots.size - 1;
+  std::uint64_t beyond = 0, used = 0;
+  for (std::size_t i = 0; i < slots.size; ++i) {
+    beyond += slots[i] > size_;
+    used += slots[i] != 0;
+  }
+  if (beyond != 0) throw corrupt_error(prefix + "_slots", "expected slots that name a string");
+  // One empty slot at least, so that a search for an unknown string ends.
+  if (used != size_) throw corrupt_error(prefix + "_slots", "expected one used slot a string");
+}
+
+std::uint32_t StringTable::find(std::string_view key) const noexcept {
+  if (size_ == 0) return kNotFound;
+  for (std::size_t at = hash_bytes(key) & mask_;; at = (at + 1) & mask_) {
+    const std::uint32_t slot = slots_[at];
+    if (slot == 0) return kNotFound;
+    if ((*this)[slot - 1] == key) return slot - 1;
+  }
+}
+
+void StringTable::check_content(const char* name, bool sorted) const {
+  const std::string prefix = name;
+  const std::uint8_t* end = bytes_ + offsets_[size_];
+  if (!is_utf8(bytes_, end)) throw corrupt_error(prefix + "_bytes", "expected UTF-8");
+  for (std::size_t i = 0; i < size_; ++i) {
+    const std::uint8_t* start = bytes_ + offsets_[i];
+    if (start < end && (*start & 0xC0u) == 0x80u)
+      throw corrupt_error(prefix + "_offsets", "expected offsets between characters, string " + std::to_string(i));
+    if (sorted && i > 0 && (*this)[i - 1].compare((*this)[i]) >= 0)
+      throw corrupt_error(prefix + "_bytes", "expected strings in ascending order of their bytes, string " + std::to_string(i));
+  }
+}
+
+std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept {
+  const std::size_t mask = slots.size - 1;
+  const auto string = [&](std::size_t i) {
+    return std::string_view(reinterpret_cast<const char*>(bytes.data) + offsets[i],
+                            static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
+  };
+  for (std::size_t i = 0; i + 1 < offsets.size; ++i) {
+    std::size_t at = hash_bytes(string(i)) & mask;
+    for (; slots[at] != 0; at = (at + 1) & mask)
+      if (string(slots[at] - 1) == string(i)) return static_cast<std::uint32_t>(i);
+    slots[at] = static_cast<std::uint32_t>(i + 1);
+  }
+  return kNotFound;
+}
+
+}  // namespace likewise::search

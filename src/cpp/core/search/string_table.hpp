@@ -1,0 +1,49 @@
+// Distinct byte strings, found by content: offsets + bytes + a hash table of 32-bit slots. All three are plain arrays,
+// so that a table is searched where it lies, in memory or in a mapped file.
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "likewise/span.hpp"
+
+namespace likewise::search {
+
+inline constexpr std::uint32_t kNotFound = 0xFFFFFFFFu;
+
+/// 64-bit hash of bytes. Stored in files: it must never change.
+std::uint64_t hash_bytes(std::string_view bytes) noexcept;
+
+class StringTable {
+ public:
+  StringTable() = default;
+  /// Views the arrays: string i is bytes[offsets[i], offsets[i+1]); a slot holds i + 1, or 0 where it is empty.
+  /// Throws corrupt_error (with `name` as prefix of the array's name) unless every look-up stays inside the arrays.
+  StringTable(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<const std::uint32_t> slots,
+              const char* name);
+
+  std::size_t size() const noexcept { return size_; }
+  std::string_view operator[](std::size_t i) const noexcept {
+    return {reinterpret_cast<const char*>(bytes_) + offsets_[i], static_cast<std::size_t>(offsets_[i + 1] - offsets_[i])};
+  }
+  /// The number of the string, or kNotFound.
+  std::uint32_t find(std::string_view key) const noexcept;
+
+  /// Throws corrupt_error unless all strings are UTF-8 and, where asked, ascend strictly by their bytes.
+  void check_content(const char* name, bool sorted) const;
+
+ private:
+  const std::uint64_t* offsets_ = nullptr;
+  const std::uint8_t* bytes_ = nullptr;
+  const std::uint32_t* slots_ = nullptr;
+  std::size_t size_ = 0, mask_ = 0;
+};
+
+/// Number of slots for `n` strings: a power of two, at most 3/4 full and never full.
+std::size_t slot_count(std::size_t n) noexcept;
+
+/// Fills the slots for the strings of (offsets, bytes). Returns kNotFound, or the number of the first string that
+/// equals an earlier one.
+std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept;
+
+}  // namespace likewise::search

@@ -1,0 +1,2 @@
+#pragma once
+#include "likewise/search/index.hpp"

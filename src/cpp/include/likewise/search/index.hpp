@@ -1,0 +1,149 @@
+// Exact BM25 over an inverted index: segment (the stored integers), builder, engine (scores and queries).
+// Formulas: Robertson and Zaragoza, The Probabilistic Relevance Framework (2009); Lv and Zhai (2011) for bm25l and
+// bm25+; Kamphuis et al. (2020) for the other variants.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "likewise/error.hpp"
+#include "likewise/span.hpp"
+
+namespace likewise::search {
+
+enum class Variant { lucene, robertson, atire, bm25l, bm25plus, bm25, okapi };
+
+struct Scoring {
+  Variant variant = Variant::lucene;
+  double k1 = 1.2, b = 0.75, delta = 0.0;
+  bool nonoccurrence = true;  // bm25l and bm25+: f(0) counts for documents that lack the term
+};
+
+/// The integers of an index, as they are stored. Views: the owner is kept beside them.
+struct SegmentArrays {
+  span<const std::uint32_t> document_lengths;      // [n_docs] tokens
+  span<const std::uint64_t> posting_offsets;       // [n_terms + 1] into the postings
+  span<const std::uint32_t> posting_documents;     // [n_postings] ascending within a term
+  span<const std::uint8_t> posting_frequencies;    // [n_postings] 1..254, or 255: see the two arrays below
+  span<const std::uint64_t> large_positions;       // ascending positions of the postings that hold 255
+  span<const std::uint32_t> large_frequencies;     // their frequencies, >= 255
+  span<const std::uint64_t> term_offsets;          // [n_terms + 1] into the bytes; terms ascend by their bytes
+  span<const std::uint8_t> term_bytes;             // UTF-8
+  span<const std::uint32_t> term_slots;            // hash table of the terms
+};
+
+struct Statistics {
+  std::uint64_t n_docs = 0, n_terms = 0, n_postings = 0, n_tokens = 0;
+  double average_length = 0.0;
+};
+
+/// A query's distinct terms in order of first occurrence, and their weights.
+struct Query {
+  std::vector<std::uint32_t> terms;
+  std::vector<double> weights;
+};
+
+enum class Method { automatic, exhaustive };
+
+/// Which documents `related` looks for.
+struct RelatedOptions {
+  bool full = false;             // the whole document as the query, or its keywords
+  std::size_t n_keywords = 10;
+  double min_df = 2, max_df = 1e300;  // counts, inclusive
+  double k3 = -1;                     // < 0: weights are counts (mode full)
+};
+
+struct Keyword {
+  std::uint32_t term;
+  double score;
+};
+
+/// An index that has been checked, and answers queries. Const methods may run at the same time in any threads.
+class Index {
+ public:
+  /// The sole maker. `full`: every posting is checked now; otherwise each term's postings are checked when they are
+  /// first used. Throws corrupt_error naming the array. `owner` keeps the arrays alive.
+  static std::unique_ptr<Index> validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
+                                         const Scoring& scoring, bool float64, bool full);
+  virtual ~Index() = default;
+
+  virtual const SegmentArrays& arrays() const noexcept = 0;
+  virtual const Statistics& statistics() const noexcept = 0;
+  virtual bool float64() const noexcept = 0;
+  /// Bytes of the arrays and of all derived structures that a search needs.
+  virtual std::uint64_t bytes() const noexcept = 0;
+
+  virtual std::uint32_t find_term(std::string_view term) const noexcept = 0;  // 0xFFFFFFFF: unknown
+  virtual std::string_view term(std::uint32_t id) const noexcept = 0;
+  virtual std::uint32_t document_frequency(std::uint32_t term) const noexcept = 0;
+  virtual double idf(std::uint32_t term) const noexcept = 0;
+  /// (frequency, impact idf * (f(tf) - f(0)) as rounded to the index's type) of a term in a document; (0, 0) if absent.
+  virtual std::pair<std::uint32_t, double> posting(std::uint32_t term, std::uint32_t document) const = 0;
+  /// Sum over the query of what every document gets (bm25l and bm25+ with nonoccurrence).
+  virtual double baseline(const Query& query) const = 0;
+
+  /// Distinct terms in order of first occurrence; weight = count (k3 < 0) or (k3 + 1) count / (k3 + count).
+  /// Unknown tokens (0xFFFFFFFF) are left out.
+  Query make_query(span<const std::uint32_t> tokens, double k3) const;
+
+  /// The k best documents without `excluded` (or -1), best first: at most min(k, n_docs) entries of `documents` and
+  /// `scores` (float, or double if float64()) are written. Returns how many.
+  virtual std::size_t search(const Query& query, std::size_t k, Method method, std::int64_t excluded,
+                             std::int64_t* documents, void* scores) const = 0;
+  /// Scores of all documents: [n_docs].
+  virtual void score_all(const Query& query, void* scores) const = 0;
+  /// Scores of some documents, each < n_docs.
+  virtual void score_some(const Query& query, span<const std::int64_t> documents, void* scores) const = 0;
+
+  virtual std::vector<Keyword> keywords(std::uint32_t document, std::size_t n, double min_df, double max_df) const = 0;
+  /// The query that stands for a document.
+  virtual Query related_query(std::uint32_t document, const RelatedOptions& options) const = 0;
+
+  /// Derives everything that searches use; with the documents' term lists that keywords and related use.
+  virtual void warm(unsigned n_threads) const = 0;
+};
+
+/// Collects documents as sequences of numbered forms and makes the arrays of a segment.
+class Builder {
+ public:
+  Builder();
+  ~Builder();
+  Builder(Builder&&) noexcept;
+
+  /// Names the term of the next form, or kDropped (empty view with null data) for a form that is left out.
+  void add_form(std::string_view term, bool dropped);
+  std::size_t n_forms() const noexcept;
+  /// Documents as CSR: forms[offsets[i], offsets[i+1]). Throws value_error unless the offsets ascend from 0 to the
+  /// number of forms and each form has been named.
+  void add(span<const std::int64_t> offsets, span<const std::uint32_t> forms);
+  std::uint64_t n_docs() const noexcept;
+
+  struct Result {
+    std::vector<std::uint32_t> document_lengths;
+    std::vector<std::uint64_t> posting_offsets;
+    std::vector<std::uint32_t> posting_documents;
+    std::vector<std::uint8_t> posting_frequencies;
+    std::vector<std::uint64_t> large_positions;
+    std::vector<std::uint32_t> large_frequencies;
+    std::vector<std::uint64_t> term_offsets;
+    std::vector<std::uint8_t> term_bytes;
+    std::vector<std::uint32_t> term_slots;
+    std::vector<std::uint32_t> term_forms;  // the form that stands for the term: the most frequent one
+    SegmentArrays arrays() const;
+  };
+  /// Ends the collection. `form_text(i)` gives a form's text, for ties between equally frequent forms (the shorter
+  /// one in code points, then by bytes).
+  template <class FormText>
+  Result finish(const FormText& form_text) {
+    return finish_with([](const void* f, std::uint32_t i) { return (*static_cast<const FormText*>(f))(i); }, &form_text);
+  }
+
+ private:
+  Result finish_with(std::string_view (*form_text)(const void*, std::uint32_t), const void* context);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace likewise::search
