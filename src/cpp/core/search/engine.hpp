@@ -67,6 +67,7 @@ class Engine final : public Index {
  public:
   Engine(Segment segment, const Scoring& scoring);
 
+  void check() const override { segment_.check_all(); }
   const SegmentArrays& arrays() const noexcept override { return segment_.arrays(); }
   const Statistics& statistics() const noexcept override { return statistics_; }
   bool float64() const noexcept override { return sizeof(T) == 8; }
@@ -81,8 +82,8 @@ class Engine final : public Index {
   std::pair<std::uint32_t, double> posting(std::uint32_t term, std::uint32_t document) const override;
   double baseline(const Query& query) const override;
 
-  std::size_t search(const Query& query, std::size_t k, Method method, std::int64_t excluded, std::int64_t* documents,
-                     void* scores) const override;
+  std::size_t search(const Query& query, std::size_t k, Method method, std::int64_t excluded, unsigned n_threads,
+                     std::int64_t* documents, void* scores) const override;
   void score_all(const Query& query, void* scores) const override;
   void score_some(const Query& query, span<const std::int64_t> documents, void* scores) const override;
 

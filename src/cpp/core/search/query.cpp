@@ -288,7 +288,8 @@ T Engine<T>::canonical(const Plan& plan, std::uint32_t document) const {
 
 template <class T>
 std::size_t Engine<T>::search(const Query& query, std::size_t k, Method method, std::int64_t excluded,
-                              std::int64_t* documents, void* scores) const {
+                              unsigned n_threads, std::int64_t* documents, void* scores) const {
+  static_cast<void>(n_threads);
   k = std::min<std::size_t>(k, statistics_.n_docs);
   Plan plan = this->plan(query, k);
   if (k == 0 || plan.cursors.empty()) return 0;
@@ -324,7 +325,8 @@ void Engine<T>::score_some(const Query& query, span<const std::int64_t> document
 #define LIKEWISE_INSTANTIATE(T)                                                                                        \
   template Engine<T>::Plan Engine<T>::plan(const Query&, std::size_t) const;                                          \
   template T Engine<T>::canonical(const Plan&, std::uint32_t) const;                                                  \
-  template std::size_t Engine<T>::search(const Query&, std::size_t, Method, std::int64_t, std::int64_t*, void*) const; \
+  template std::size_t Engine<T>::search(const Query&, std::size_t, Method, std::int64_t, unsigned, std::int64_t*,   \
+                                                void*) const;                                                         \
   template void Engine<T>::score_all(const Query&, void*) const;                                                      \
   template void Engine<T>::score_some(const Query&, span<const std::int64_t>, void*) const;
 LIKEWISE_INSTANTIATE(float)

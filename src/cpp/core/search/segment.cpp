@@ -37,10 +37,12 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
       throw corrupt_error("large_frequencies", "expected frequencies of 255 or more where a posting holds 255");
   }
   for (const std::uint32_t length : a.document_lengths) n_tokens_ += length;
-  if (full) {
-    terms_.check_content("term", true);
-    check_range(0, static_cast<std::uint32_t>(terms_.size()));
-  }
+  if (full) check_all();
+}
+
+void Segment::check_all() const {
+  terms_.check_content("term", true);
+  check_range(0, static_cast<std::uint32_t>(terms_.size()));
 }
 
 void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term) const {

@@ -17,6 +17,9 @@ class Segment {
     if (!full_) check_range(term, term + 1);
   }
 
+  /// Throws corrupt_error unless every posting and the text of every term are sound.
+  void check_all() const;
+
   const SegmentArrays& arrays() const noexcept { return arrays_; }
   const StringTable& terms() const noexcept { return terms_; }
   std::size_t n_docs() const noexcept { return arrays_.document_lengths.size; }

@@ -69,6 +69,9 @@ class Index {
                                          const Scoring& scoring, bool float64, bool full);
   virtual ~Index() = default;
 
+  /// The full check, whatever was checked before. Throws corrupt_error.
+  virtual void check() const = 0;
+
   virtual const SegmentArrays& arrays() const noexcept = 0;
   virtual const Statistics& statistics() const noexcept = 0;
   virtual bool float64() const noexcept = 0;
@@ -91,7 +94,7 @@ class Index {
   /// The k best documents without `excluded` (or -1), best first: at most min(k, n_docs) entries of `documents` and
   /// `scores` (float, or double if float64()) are written. Returns how many.
   virtual std::size_t search(const Query& query, std::size_t k, Method method, std::int64_t excluded,
-                             std::int64_t* documents, void* scores) const = 0;
+                             unsigned n_threads, std::int64_t* documents, void* scores) const = 0;
   /// Scores of all documents: [n_docs].
   virtual void score_all(const Query& query, void* scores) const = 0;
   /// Scores of some documents, each < n_docs.

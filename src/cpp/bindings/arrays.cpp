@@ -1,0 +1,39 @@
+#include "bindings/arrays.hpp"
+
+#include "bindings/bindings.hpp"
+#include "likewise/error.hpp"
+
+namespace py = pybind11;
+
+namespace likewise::bindings {
+
+std::string describe(const py::handle& value) {
+  if (!py::isinstance<py::array>(value)) return std::string(Py_TYPE(value.ptr())->tp_name);
+  const auto a = py::reinterpret_borrow<py::array>(value);
+  std::string text = py::str(static_cast<py::object>(a.dtype()));
+  text += '[';
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(a.shape(i));
+  return text + ']';
+}
+
+py::array check_array(const py::handle& value, const char* argument, const py::dtype& dtype, int rank, bool writeable) {
+  const auto refuse = [&](const std::string& expected) -> boundary_error {
+    return boundary_error(std::string(argument) + ": expected " + expected + ", got " + describe(value));
+  };
+  // No subclass: a masked array has data that must not be read as it stands.
+  if (Py_TYPE(value.ptr()) != py::detail::npy_api::get().PyArray_Type_) throw refuse("a numpy array");
+  auto a = py::reinterpret_borrow<py::array>(value);
+  if (!a.dtype().equal(dtype)) throw refuse("dtype " + std::string(py::str(static_cast<py::object>(dtype))));
+  if (a.ndim() != rank) throw refuse("rank " + std::to_string(rank));
+  const bool aligned = reinterpret_cast<std::uintptr_t>(a.data()) % static_cast<std::size_t>(dtype.alignment()) == 0;
+  if (!(a.flags() & py::array::c_style) || !aligned) throw refuse("an aligned, C-contiguous array");
+  if (writeable && !a.writeable()) throw refuse("a writeable array");
+  return a;
+}
+
+bool signal_arrived() {
+  const py::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace likewise::bindings

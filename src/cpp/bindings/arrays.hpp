@@ -1,0 +1,61 @@
+// The one check of array arguments. A binding takes py::object and asks for a canonical array: an ndarray of exactly
+// that dtype and rank, native byte order, aligned, C-contiguous. Anything else is refused, never converted: what users
+// may pass, the Python layer has turned into this form before. (pybind11's noconvert() alone lets misaligned, 0-d and
+// masked arrays through.)
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+
+#include "core/thread_pool.hpp"
+#include "likewise/span.hpp"
+
+namespace likewise::bindings {
+
+/// What the Python layer should not have let through (Python: likewise.errors.InternalError).
+class boundary_error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// "float32[3, 4]", or the type's name.
+std::string describe(const pybind11::handle& value);
+
+/// The array behind `value`, if it is canonical with this dtype and rank; boundary_error naming the argument otherwise.
+pybind11::array check_array(const pybind11::handle& value, const char* argument, const pybind11::dtype& dtype, int rank,
+                            bool writeable);
+
+template <class T>
+struct Array {
+  pybind11::array owner;
+  T* data;
+  std::size_t size;  // elements
+  std::size_t shape(int axis) const { return static_cast<std::size_t>(owner.shape(axis)); }
+  operator span<const T>() const { return {data, size}; }
+};
+
+template <class T>
+Array<const T> input(const pybind11::handle& value, const char* argument, int rank = 1) {
+  pybind11::array a = check_array(value, argument, pybind11::dtype::of<T>(), rank, false);
+  return {a, static_cast<const T*>(a.data()), static_cast<std::size_t>(a.size())};
+}
+template <class T>
+Array<T> output(const pybind11::handle& value, const char* argument, int rank = 1) {
+  pybind11::array a = check_array(value, argument, pybind11::dtype::of<T>(), rank, true);
+  return {a, static_cast<T*>(a.mutable_data()), static_cast<std::size_t>(a.size())};
+}
+
+/// Whether Ctrl-C was pressed. Takes the GIL; always false outside the main thread.
+bool signal_arrived();
+
+/// Around the native part of a call: the GIL is released, the floating-point mode is the default one, and Ctrl-C is
+/// noticed at the safe points.
+class NativeCall {
+  InterruptScope interrupts_{signal_arrived};
+  FloatEnvironment environment_;
+  pybind11::gil_scoped_release released_;
+};
+
+}  // namespace likewise::bindings

@@ -1,0 +1,36 @@
+#include "likewise/error.hpp"
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "core/thread_pool.hpp"
+
+namespace py = pybind11;
+
+namespace likewise::bindings {
+
+void register_errors(py::module_& m) {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> corrupt, boundary;
+  corrupt.call_once_and_store_result([&] { return py::exception<corrupt_error>(m, "CorruptError", PyExc_ValueError); });
+  boundary.call_once_and_store_result(
+      [&] { return py::exception<boundary_error>(m, "BoundaryError", PyExc_RuntimeError); });
+  py::register_local_exception_translator([](std::exception_ptr thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const interrupted&) {
+      if (PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_KeyboardInterrupt);  // else set by its signal's handler
+    } catch (const corrupt_error& e) {
+      py::object value = corrupt.get_stored()(py::str(e.array() + ": " + e.what()));
+      value.attr("array") = e.array();
+      value.attr("reason") = e.what();
+      PyErr_SetObject(corrupt.get_stored().ptr(), value.ptr());
+    } catch (const boundary_error& e) {
+      PyErr_SetString(boundary.get_stored().ptr(), e.what());
+    } catch (const type_error& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    } catch (const value_error& e) {
+      PyErr_SetString(PyExc_ValueError, e.what());
+    }
+  });
+}
+
+}  // namespace likewise::bindings
