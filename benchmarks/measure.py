@@ -1,0 +1,107 @@
+"""Timing of contestants against one another: one pinned core, warmed up, rounds interleaved at random."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Timing:
+    """Times of one contestant in one setting, in seconds for one unit (a query, a document, a call)."""
+
+    name: str
+    rounds: list[float] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def best(self) -> float:
+        return min(self.rounds)
+
+
+@contextmanager
+def pinned(n_cores: int = 1) -> Iterator[None]:
+    """Keep the process on its last ``n_cores`` cores (the first one serves most interrupts)."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-n_cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass
+class Contestant:
+    """A workload of one contestant: ``call`` is applied to every item, a round is one pass over all of them."""
+
+    name: str
+    call: Callable[[Any], Any]
+    items: Sequence[Any]
+
+
+def race(
+    contestants: Sequence[Contestant], *, rounds: int = 7, budget: float = 60.0, seed: int = 0, warm: bool = True
+) -> dict[str, Timing]:
+    """Time contestants in interleaved rounds.
+
+    Each contestant sees its items once to warm up (compiled code, caches, files), then every round visits all
+    contestants in a new random order. A contestant whose share of the budget is spent sits out further rounds; it has
+    run at least one.
+
+    Parameters
+    ----------
+    contestants : sequence of Contestant
+    rounds : int
+        Rounds of a contestant, at most.
+    budget : float
+        Seconds for the whole race, shared evenly.
+    seed : int
+        Seed of the order.
+    warm : bool
+        Whether to run every item once beforehand.
+
+    Returns
+    -------
+    dict of str to Timing
+        Seconds for one item.
+    """
+    order = random.Random(seed)
+    timings = {contestant.name: Timing(contestant.name) for contestant in contestants}
+    spent = dict.fromkeys(timings, 0.0)
+    share = budget / max(len(contestants), 1)
+    with pinned():
+        if warm:
+            for contestant in contestants:
+                started = time.perf_counter()
+                for item in contestant.items:
+                    contestant.call(item)
+                    if time.perf_counter() - started > share / 2:
+                        break
+        for number in range(rounds):
+            waiting = list(contestants)
+            order.shuffle(waiting)
+            for contestant in waiting:
+                if number and spent[contestant.name] >= share:
+                    continue
+                call, items = contestant.call, contestant.items
+                gc.collect()
+                gc.disable()
+                started = time.perf_counter()
+                for item in items:
+                    call(item)
+                elapsed = time.perf_counter() - started
+                gc.enable()
+                spent[contestant.name] += elapsed
+                timings[contestant.name].rounds.append(elapsed / max(len(items), 1))
+    return timings

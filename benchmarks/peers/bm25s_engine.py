@@ -1,0 +1,109 @@
+"""bm25s, with its numba backend (its fastest) and with its numpy backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.corpora import Corpus
+
+from .engine import K1, B, Engine, Hits, MissingPeerError
+
+try:
+    import bm25s
+except ImportError as error:
+    raise MissingPeerError("pip install 'bm25s[core]' numba") from error
+
+
+def lucene_impacts(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets, documents and float32 impacts of every posting, as ``bm25s.BM25.index`` would make them."""
+    offsets, documents, frequencies = corpus.postings
+    lengths = np.diff(corpus.indptr).astype(np.float64)
+    document_frequencies = np.diff(offsets)
+    idf = np.log(1 + (corpus.n_docs - document_frequencies + 0.5) / (document_frequencies + 0.5)).astype(np.float32)
+    normaliser = K1 * (1 - B + B * lengths / lengths.mean())
+    impacts = np.repeat(idf, document_frequencies)
+    block = 1 << 22  # float64 temporaries of 44 million postings at once are not wanted
+    for start in range(0, len(documents), block):
+        part = slice(start, start + block)
+        impacts[part] *= frequencies[part] / (frequencies[part] + normaliser[documents[part]])
+    return offsets, documents, impacts
+
+
+class _Bm25s(Engine):
+    version = bm25s.__version__
+    exact = True
+    can_batch = True
+    can_score_all = True
+    backend = "numba"
+
+    def __init__(self, corpus: Corpus, folder: Path) -> None:
+        if self.backend == "numba":
+            try:
+                import numba  # noqa: F401
+            except ImportError as error:
+                raise MissingPeerError("pip install numba") from error
+        self.retriever = bm25s.BM25(k1=K1, b=B, method="lucene", backend=self.backend)
+        # Its own index() takes minutes for a million documents; the arrays below are the same
+        # (benchmarks/search/test_peers.py compares them) and its build is timed by itself.
+        offsets, documents, impacts = lucene_impacts(corpus)
+        self.retriever.scores = {
+            "data": impacts,
+            "indices": documents,
+            "indptr": offsets,
+            "num_docs": corpus.n_docs,
+        }
+        self.retriever.vocab_dict = {word: term for term, word in enumerate(corpus.words)}
+        self.retriever.unique_token_ids_set = set(self.retriever.vocab_dict.values())
+        self.retriever.nonoccurrence_array = None
+        self.n_docs = corpus.n_docs
+        self.stemmer: Any = None
+
+    def searcher(self, k: int) -> Callable[[Any], Any]:
+        retrieve, k = self.retriever.retrieve, min(k, self.n_docs)
+        return lambda words: retrieve([words], k=k, show_progress=False, n_threads=0)
+
+    def text_searcher(self, k: int) -> Callable[[str], Any]:
+        import Stemmer
+
+        retrieve, k, tokenize = self.retriever.retrieve, min(k, self.n_docs), bm25s.tokenize
+        stemmer = Stemmer.Stemmer("english")
+
+        def search(text: str) -> Any:
+            tokens = tokenize(text, stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+            return retrieve(tokens, k=k, show_progress=False, n_threads=0)
+
+        return search
+
+    def prepare_batch(self, queries: Sequence[Sequence[str]]) -> Any:
+        return [list(words) for words in queries]
+
+    def batch_searcher(self, k: int, n_threads: int = 1) -> Callable[[Any], Any]:
+        retrieve, k = self.retriever.retrieve, min(k, self.n_docs)
+        threads = 0 if n_threads == 1 else n_threads
+        return lambda batch: retrieve(batch, k=k, show_progress=False, n_threads=threads)
+
+    def scorer(self) -> Callable[[Any], Any]:
+        return self.retriever.get_scores
+
+    def hits(self, result: Any) -> Hits:
+        documents, scores = result.documents[0], result.scores[0]
+        found = scores > 0
+        return documents[found].astype(np.int64), scores[found].astype(np.float64)
+
+
+class Bm25sNumba(_Bm25s):
+    """bm25s with its numba backend, compiled ahead of the timing."""
+
+    name = "bm25s"
+    backend = "numba"
+
+
+class Bm25sNumpy(_Bm25s):
+    """bm25s with its numpy backend (argpartition meets many equal zeros: slow for short queries)."""
+
+    name = "bm25s-numpy"
+    backend = "numpy"
