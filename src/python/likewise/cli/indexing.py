@@ -1,0 +1,65 @@
+"""``likewise index``: documents in, an index out."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from likewise.search import Index
+
+from .documents import Documents, guess_format, open_binary
+from .output import Output, human_bytes
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Build the index that the arguments ask for."""
+    path: str = arguments.path
+    if not arguments.overwrite:
+        refuse_existing(path)
+    start = time.perf_counter()
+    with open_binary(arguments.input) as file:
+        format = arguments.format or guess_format(arguments.input)
+        documents = Documents(file, format, text_fields=arguments.text_field, id_field=arguments.id_field)
+        if documents.fields is not None and not arguments.text_field:
+            output.note(f"indexing {', '.join(documents.fields)} (of {', '.join(documents.available)})")
+        index = Index.build(
+            documents,
+            ids=arguments.id_field,
+            fields=documents.fields,
+            store=not arguments.no_store,
+            n_threads=arguments.threads,
+            progress=output.progress,
+        )
+    index.save(path, overwrite=arguments.overwrite)
+    seconds = time.perf_counter() - start
+    report = {
+        "path": path,
+        "n_docs": index.n_docs,
+        "n_terms": index.n_terms,
+        "n_postings": index.n_postings,
+        "n_bytes": size_on_disk(path),
+        "seconds": round(seconds, 3),
+        "documents_per_second": round(index.n_docs / seconds),
+    }
+    if output.json:
+        output.result_json(report)
+    else:
+        output.result(
+            f"{path}: {index.n_docs} documents, {index.n_terms} terms, {index.n_postings} postings, "
+            f"{human_bytes(report['n_bytes'])}, in {seconds:.2f} s ({report['documents_per_second']} documents/s)"
+        )
+    return 0
+
+
+def size_on_disk(path: str | os.PathLike[str]) -> int:
+    """Bytes of the files of an index."""
+    return sum(entry.stat().st_size for entry in Path(path).iterdir() if entry.is_file())
+
+
+def refuse_existing(path: str) -> None:
+    """Raise FileExistsError now: Index.save would too, but only after all the work."""
+    place = Path(path)
+    if place.is_dir() and not any(place.iterdir()):
+        return
+    if os.path.lexists(path):
+        raise FileExistsError(17, "exists already [--overwrite replaces an index]", path)

@@ -1,0 +1,45 @@
+"""``likewise info``: what this installation is, or what an index says about itself."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import likewise
+from likewise.persistence import inspect
+
+from .output import Output, plain
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Describe the path, or the installation if there is none."""
+    facts = likewise.info() if arguments.path is None else inspect(arguments.path)
+    if output.json:
+        output.result_json(facts)
+    else:
+        _print(facts, output, 0)
+    return 0
+
+
+def _print(facts: Mapping[str, Any], output: Output, indent: int) -> None:
+    width = max((len(str(name)) for name in facts), default=0)
+    for name, value in facts.items():
+        start = f"{' ' * indent}{plain(str(name)):{width}}"
+        if isinstance(value, Mapping) and value:
+            output.result(start.rstrip())
+            _print(value, output, indent + 2)
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
+            output.result(start.rstrip())
+            for item in value:
+                output.result(" " * (indent + 2) + "  ".join(f"{key} {_shown(part)}" for key, part in item.items()))
+        else:
+            output.result(f"{start}  {_shown(value)}".rstrip())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return plain(" ".join(map(str, value)) or "-")
+    if isinstance(value, Mapping):
+        return plain(" ".join(f"{name}={part}" for name, part in value.items()) or "-")
+    return plain(str(value))
