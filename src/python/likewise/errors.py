@@ -1,0 +1,86 @@
+"""Exceptions and warnings that likewise raises beside Python's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "CorruptFileError",
+    "IndexLockedError",
+    "InternalError",
+    "NotFittedError",
+    "RecoveredIndexWarning",
+    "UnsupportedFormatError",
+]
+
+
+class CorruptFileError(ValueError):
+    """A file breaks the rules of its format: it is damaged, cut short, or was made to mislead.
+
+    Attributes
+    ----------
+    path : str
+        The file, or ``"<bytes>"`` for content that came from memory.
+    array : str or None
+        The array (or ``"header"``, ``"manifest"``, ...) that is wrong.
+    reason : str
+        What was expected, and what was found.
+    offset : int or None
+        Position in the file, in bytes, where it is known.
+
+    Examples
+    --------
+    >>> from likewise.errors import CorruptFileError
+    >>> print(CorruptFileError("papers.lw", "term_bytes", "expected UTF-8", 4096))
+    papers.lw: term_bytes: expected UTF-8 (at byte 4096)
+    """
+
+    def __init__(self, path: object, array: str | None, reason: str, offset: int | None = None) -> None:
+        self.path = str(path)
+        self.array = array
+        self.reason = reason
+        self.offset = offset
+        where = "" if offset is None else f" (at byte {offset})"
+        super().__init__(": ".join(part for part in (self.path, array, reason) if part) + where)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.array, self.reason, self.offset)
+
+
+class UnsupportedFormatError(ValueError):
+    """A file is not one of likewise's, or was written by a version that this one does not read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    found : str
+        The format, version, kind or required feature that was found.
+    supported : str
+        What this build reads.
+    """
+
+    def __init__(self, path: object, found: str, supported: str) -> None:
+        self.path = str(path)
+        self.found = found
+        self.supported = supported
+        super().__init__(f"{self.path}: expected {supported}, got {found}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.found, self.supported)
+
+
+class IndexLockedError(OSError):
+    """Another writer holds the lock of an index directory."""
+
+
+class RecoveredIndexWarning(UserWarning):
+    """An older generation of an index was opened because the newest one is damaged."""
+
+
+class InternalError(RuntimeError):
+    """A defect of likewise itself: native code refused what the Python layer had let through. Please report it."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An estimator was used before it was fitted."""
