@@ -1,0 +1,12 @@
+"""The extension module. Private: its names may change in any release."""
+
+from . import dispatch as dispatch
+from . import search as search
+
+__version__: str
+
+class BoundaryError(RuntimeError): ...
+
+class CorruptError(ValueError):
+    array: str
+    reason: str
