@@ -104,17 +104,20 @@ std::uint32_t StringTable::find(std::string_view key) const noexcept {
   }
 }
 
-void StringTable::check_content(const char* name, bool sorted) const {
+void check_utf8(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, const char* name) {
   const std::string prefix = name;
-  const std::uint8_t* end = bytes_ + offsets_[size_];
-  if (!is_utf8(bytes_, end)) throw corrupt_error(prefix + "_bytes", "expected UTF-8");
-  for (std::size_t i = 0; i < size_; ++i) {
-    const std::uint8_t* start = bytes_ + offsets_[i];
-    if (start < end && (*start & 0xC0u) == 0x80u)
+  if (!is_utf8(bytes.data, bytes.data + bytes.size)) throw corrupt_error(prefix + "_bytes", "expected UTF-8");
+  for (std::size_t i = 0; i + 1 < offsets.size; ++i)
+    if (offsets[i] < bytes.size && (bytes[static_cast<std::size_t>(offsets[i])] & 0xC0u) == 0x80u)
       throw corrupt_error(prefix + "_offsets", "expected offsets between characters, string " + std::to_string(i));
-    if (sorted && i > 0 && (*this)[i - 1].compare((*this)[i]) >= 0)
-      throw corrupt_error(prefix + "_bytes", "expected strings in ascending order of their bytes, string " + std::to_string(i));
-  }
+}
+
+void StringTable::check_content(const char* name, bool sorted) const {
+  check_utf8({offsets_, size_ + 1}, {bytes_, static_cast<std::size_t>(offsets_[size_])}, name);
+  for (std::size_t i = 1; sorted && i < size_; ++i)
+    if ((*this)[i - 1].compare((*this)[i]) >= 0)
+      throw corrupt_error(std::string(name) + "_bytes",
+                          "expected strings in ascending order of their bytes, string " + std::to_string(i));
 }
 
 std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept {

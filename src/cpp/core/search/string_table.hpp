@@ -39,6 +39,9 @@ class StringTable {
   std::size_t size_ = 0, mask_ = 0;
 };
 
+/// Throws corrupt_error (with `name` as prefix) unless every string of (offsets, bytes) is UTF-8.
+void check_utf8(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, const char* name);
+
 /// Number of slots for `n` strings: a power of two, at most 3/4 full and never full.
 std::size_t slot_count(std::size_t n) noexcept;
 

@@ -1,0 +1,82 @@
+#include "core/search/keys.hpp"
+
+#include <string>
+
+#include "likewise/error.hpp"
+
+namespace likewise::search {
+namespace {
+
+// Stored in files: it must never change. (The finaliser of splitmix64.)
+std::uint64_t hash_integer(std::int64_t value) noexcept {
+  std::uint64_t x = static_cast<std::uint64_t>(value);
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return x ^ (x >> 31);
+}
+
+template <class Table>
+void check_each(const Table& table, const char* name) {
+  for (std::size_t i = 0; i < table.size(); ++i)
+    if (table.find(table[i]) != i)
+      throw corrupt_error(std::string(name) + "_slots", "expected distinct entries in their slots, entry " + std::to_string(i));
+}
+
+}  // namespace
+
+StringList::StringList(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, std::size_t size,
+                       const char* name)
+    : offsets_(offsets), bytes_(bytes) {
+  const std::string array = std::string(name) + "_offsets";
+  if (offsets.size != size + 1) throw corrupt_error(array, "expected " + std::to_string(size + 1) + " offsets");
+  if (offsets[0] != 0 || offsets[size] != bytes.size)
+    throw corrupt_error(array, "expected offsets from 0 to the number of bytes");
+  std::uint64_t descents = 0;
+  for (std::size_t i = 0; i < size; ++i) descents += offsets[i] > offsets[i + 1];
+  if (descents != 0) throw corrupt_error(array, "expected offsets that do not decrease");
+}
+
+void StringList::check_content(const char* name) const {
+  check_utf8(offsets_, bytes_, name);
+}
+
+IntegerTable::IntegerTable(span<const std::int64_t> values, span<const std::uint32_t> slots, const char* name)
+    : values_(values), slots_(slots) {
+  const std::string prefix = name;
+  if (values.size >= kNotFound - 1) throw corrupt_error(prefix + "_values", "expected fewer than 2**32 - 2 integers");
+  if (slots.size != slot_count(values.size))
+    throw corrupt_error(prefix + "_slots", "expected " + std::to_string(slot_count(values.size)) + " slots");
+  std::uint64_t beyond = 0, used = 0;
+  for (std::size_t i = 0; i < slots.size; ++i) {
+    beyond += slots[i] > values.size;
+    used += slots[i] != 0;
+  }
+  if (beyond != 0) throw corrupt_error(prefix + "_slots", "expected slots that name an entry");
+  // One empty slot at least, so that a search for an unknown value ends.
+  if (used != values.size) throw corrupt_error(prefix + "_slots", "expected one used slot an entry");
+}
+
+std::uint32_t IntegerTable::find(std::int64_t value) const noexcept {
+  const std::size_t mask = slots_.size - 1;
+  for (std::size_t at = hash_integer(value) & mask;; at = (at + 1) & mask) {
+    const std::uint32_t slot = slots_[at];
+    if (slot == 0) return kNotFound;
+    if (values_[slot - 1] == value) return slot - 1;
+  }
+}
+
+std::uint32_t fill_slots(span<const std::int64_t> values, span<std::uint32_t> slots) noexcept {
+  const std::size_t mask = slots.size - 1;
+  for (std::size_t i = 0; i < values.size; ++i) {
+    std::size_t at = hash_integer(values[i]) & mask;
+    for (; slots[at] != 0; at = (at + 1) & mask)
+      if (values[slots[at] - 1] == values[i]) return static_cast<std::uint32_t>(i);
+    slots[at] = static_cast<std::uint32_t>(i + 1);
+  }
+  return kNotFound;
+}
+
+void check_slots(const IntegerTable& table, const char* name) { check_each(table, name); }
+void check_slots(const StringTable& table, const char* name) { check_each(table, name); }
+
+}  // namespace likewise::search
