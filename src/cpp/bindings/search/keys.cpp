@@ -1,6 +1,6 @@
 #include "core/search/keys.hpp"
 
-#include <limits>
+#include <algorithm>
 #include <string>
 
 #include "bindings/arrays.hpp"
@@ -136,8 +136,7 @@ py::list take_strings(const Strings& strings, const py::object& numbers_) {
 
 }  // namespace
 
-void register_search_keys(py::module_& m) {
-  py::module_ sub = m.def_submodule("search");
+void register_search_keys(py::module_& sub) {
   sub.def("pack_strings", &pack_strings, py::arg("strings"));
   sub.def("hash_integers", &hash_integers, py::arg("values"));
 

@@ -1,0 +1,104 @@
+"""What may stand for a query: a text, a sequence of tokens, or a mapping of tokens to weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._validation import check_scalar_float, check_text, describe
+from .analyzer import Analyzer
+
+Query = str | Sequence[str] | Mapping[str, float]
+UNKNOWN = 0xFFFFFFFF
+
+_Arrays = tuple[NDArray[np.uint32], NDArray[np.float64]]
+_BatchArrays = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float64]]
+
+
+class QueryReader:
+    """Turns queries into the terms of one index and their weights."""
+
+    __slots__ = ("_analyzer", "_core", "_k3")
+
+    def __init__(self, core: _core.search.Index, analyzer: Analyzer | None, k3: float) -> None:
+        self._core, self._analyzer, self._k3 = core, analyzer, k3
+
+    def tokens(self, query: object, name: str = "query") -> list[str]:
+        """The tokens of a query that is not a mapping: a text is analysed, a sequence is taken as it is."""
+        if isinstance(query, str):
+            if self._analyzer is None:
+                raise TypeError(
+                    f"{name}: expected a sequence of tokens, as the index was built with analyzer=None, got "
+                    f"{describe(query)}"
+                )
+            return self._analyzer.query_tokens(check_text(query, name))
+        if isinstance(query, list):
+            return query
+        is_sequence = isinstance(query, Sequence) or (hasattr(query, "__array__") and hasattr(query, "__len__"))
+        if not is_sequence or isinstance(query, bytes | bytearray | memoryview):
+            expected = "a str, a sequence of str tokens or a mapping of tokens to weights"
+            raise TypeError(f"{name}: expected {expected}, got {describe(query)}")
+        return list(query)  # type: ignore[call-overload, no-any-return]
+
+    def arrays(self, query: object, name: str = "query") -> _Arrays:
+        """Distinct known terms in order of first occurrence, and their weights."""
+        if isinstance(query, Mapping):
+            return self._weighted(query, name)
+        tokens = self.tokens(query, name)
+        try:
+            return self._core.make_query(tokens, self._k3)
+        except (TypeError, ValueError) as error:
+                def batch(self, queries: object) -> _BatchArrays:
+        """The arrays of many queries, one after the other: (offsets, terms, weights)."""
+        if isinstance(queries, str | bytes | Mapping):
+            kind = type(queries).__name__
+            raise TypeError(f"queries: expected a sequence of queries, got {kind} [wrap it in a list]")
+        if not (isinstance(queries, Iterable) and hasattr(queries, "__len__")):
+            raise TypeError(f"queries: expected a sequence of queries, got {describe(queries)}")
+        rows: list[Any] = list(queries)
+        if any(isinstance(row, Mapping) for row in rows):
+            return self._concatenate([self.arrays(row, f"queries[{i}]") for i, row in enumerate(rows)])
+        tokens = [row if type(row) is list else self.tokens(row, f"queries[{i}]") for i, row in enumerate(rows)]
+        try:
+            return self._core.make_queries(tokens, self._k3)
+        except (TypeError, ValueError):
+            for i, row in enumerate(tokens):
+                refuse_bad_token(row, f"queries[{i}]")
+            raise
+
+    def _weighted(self, query: Mapping[Any, Any], name: str) -> _Arrays:
+        tokens = list(query)
+        weights = np.array([_check_weight(weight, token, name) for token, weight in query.items()], dtype=np.float64)
+        try:
+            terms = self._core.find_terms(tokens)
+        except (TypeError, ValueError):
+            refuse_bad_token(tokens, name)
+            raise
+        known = terms != UNKNOWN
+        return terms[known], weights[known]
+
+    @staticmethod
+    def _concatenate(rows: list[_Arrays]) -> _BatchArrays:
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(terms) for terms, _ in rows], out=offsets[1:])
+        terms = np.concatenate([terms for terms, _ in rows]) if rows else np.empty(0, dtype=np.uint32)
+        weights = np.concatenate([weights for _, weights in rows]) if rows else np.empty(0, dtype=np.float64)
+        return offsets, terms, weights
+
+
+def _check_weight(weight: object, token: object, name: str) -> float:
+    if type(weight) is float and 0.0 <= weight < 1e300:
+        return weight
+    return check_scalar_float(weight, f"{name}[{describe(token)}]", minimum=0.0)
+
+
+def refuse_bad_token(tokens: list[Any], name: str) -> None:
+    """Raise what is wrong with the first token that is no valid str."""
+    for position, token in enumerate(tokens):
+        if not isinstance(token, str):
+            raise TypeError(f"{name}: expected str tokens, got {describe(token)} at position {position}")
+        check_text(token, f"{name}[{position}]")
