@@ -58,7 +58,18 @@ class Index:
     ['w', 'h']
     """
 
-    __slots__ = ("_analyzer", "_core", "_k3", "_keys", "_n_docs", "_n_overlong", "_parts", "_reader", "_scoring", "_stored")
+    __slots__ = (
+        "_analyzer",
+        "_core",
+        "_k3",
+        "_keys",
+        "_n_docs",
+        "_n_overlong",
+        "_parts",
+        "_reader",
+        "_scoring",
+        "_stored",
+    )
 
     def __init__(self) -> None:
         raise TypeError("Index: expected a call of Index.build or Index.open, got a direct one")
@@ -237,10 +248,12 @@ class Index:
         try:
             return cls._from_stored(stored, tokenizer, full=verify == "full")
         except _core.CorruptError as error:
-            raise CorruptFileError(stored.path, error.array, error.reason) from None
+            raise CorruptFileError(stored.container.path, error.array, error.reason) from None
 
     @classmethod
-    def _from_stored(cls, stored: StoredIndex, tokenizer: Callable[[str], Iterable[Any]] | None, *, full: bool) -> Index:
+    def _from_stored(
+        cls, stored: StoredIndex, tokenizer: Callable[[str], Iterable[Any]] | None, *, full: bool
+    ) -> Index:
         params = stored.parameters
         try:
             scoring = Scoring.check(**{name: params[name] for name in Scoring.__slots__})
@@ -263,7 +276,7 @@ class Index:
         try:
             self._parts.check()
         except _core.CorruptError as error:
-            path = "<memory>" if self._stored is None else self._stored.path
+            path = "<memory>" if self._stored is None else self._stored.container.path
             raise CorruptFileError(path, error.array, error.reason) from None
 
     def warm(self, n_threads: int | None = None) -> None:
@@ -298,7 +311,7 @@ class Index:
         if k > self._n_docs:
             k = self._n_docs
         exhaustive = method != "auto" and check_choice(method, "method", _METHODS) == "exhaustive"
-        if n_threads == 1 and type(n_threads) is int and not isinstance(query, Mapping):
+        if type(n_threads) is int and n_threads == 1 and (type(query) is list or not isinstance(query, Mapping)):
             tokens = query if type(query) is list else self._reader.tokens(query)
             doc_ids, scores = self._core.search_tokens(tokens, self._k3, k, exhaustive)
         else:

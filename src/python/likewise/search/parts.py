@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
@@ -15,23 +14,8 @@ from .scoring import Scoring
 
 Arrays = dict[str, NDArray[Any]]
 
-_SEGMENT_DTYPES = {
-    "document_lengths": np.uint32,
-    "posting_offsets": np.uint64,
-    "posting_documents": np.uint32,
-    "posting_frequencies": np.uint8,
-    "large_positions": np.uint64,
-    "large_frequencies": np.uint32,
-    "term_offsets": np.uint64,
-    "term_bytes": np.uint8,
-    "term_slots": np.uint32,
-}
-_STRING_DTYPES = {"offsets": np.uint64, "bytes": np.uint8}
-_KEY_DTYPES: dict[str, dict[str, type[np.generic]]] = {
-    "none": {},
-    "int": {"key_values": np.int64, "key_slots": np.uint32},
-    "str": {"key_offsets": np.uint64, "key_bytes": np.uint8, "key_slots": np.uint32},
-}
+_KEY_ARRAYS = {"none": (), "int": ("key_values", "key_slots"), "str": ("key_offsets", "key_bytes", "key_slots")}
+_NOT_OF_THE_CORE = ("key_", "form_", "text_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +36,21 @@ class Parts:
         return cls({**arrays, **keys.arrays()}, core, keys, forms, texts)
 
     @classmethod
-    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], key_kind: object, scoring: Scoring, *, full: bool) -> Parts:
-        """Check arrays that came from a file. Raises the core's `CorruptError` where they break the rules."""
-        if not isinstance(key_kind, str) or key_kind not in _KEY_DTYPES:
-            raise corrupt("parameters", "expected key_kind none, int or str")
-        _require(arrays, _SEGMENT_DTYPES)
-        _require(arrays, _KEY_DTYPES[key_kind])
-        n_docs = len(arrays["document_lengths"])
+    def from_stored(
+        cls, arrays: Mapping[str, NDArray[Any]], key_kind: object, scoring: Scoring, *, full: bool
+    ) -> Parts:
+        """Check arrays that came from a file, which has them all and of the right types.
+
+        Raises the core's `CorruptError` where they break the rules.
+        """
+        names = _KEY_ARRAYS.get(key_kind) if isinstance(key_kind, str) else None
+        if names is None or [name for name in arrays if name.startswith("key_")] != sorted(names):
+            raise corrupt("parameters", f"expected the key_kind that fits the arrays, found {key_kind!r}")
         keys: Keys
-        if key_kind == "str":
-            keys = StringKeys(arrays["key_offsets"], arrays["key_bytes"], arrays["key_slots"])
-        elif key_kind == "int":
-            keys = IntegerKeys(arrays["key_values"], arrays["key_slots"])
+        if key_kind == "none":
+            keys = Keys(len(arrays["document_lengths"]))
         else:
-            keys = Keys(n_docs)
-        if len(keys) != n_docs:
-            raise corrupt("key_slots", f"expected one key a document ({n_docs}), found {len(keys)}")
+            keys = (IntegerKeys if key_kind == "int" else StringKeys)(*(arrays[name] for name in names))
         parts = cls.make(dict(arrays), keys, scoring, full=full)
         if full:
             parts._check_strings()
@@ -87,8 +70,8 @@ class Parts:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays and of what searches derive from them."""
-        counted_by_core = set(_SEGMENT_DTYPES)
-        return self.core.nbytes + sum(a.nbytes for name, a in self.arrays.items() if name not in counted_by_core)
+        others = (array for name, array in self.arrays.items() if name.startswith(_NOT_OF_THE_CORE))
+        return self.core.nbytes + sum(array.nbytes for array in others)
 
 
 def corrupt(array: str, reason: str) -> _core.CorruptError:
@@ -98,19 +81,7 @@ def corrupt(array: str, reason: str) -> _core.CorruptError:
     return error
 
 
-def _require(arrays: Mapping[str, NDArray[Any]], dtypes: Mapping[str, type[np.generic]]) -> None:
-    for name, dtype in dtypes.items():
-        array = arrays.get(name)
-        if array is None:
-            raise corrupt(name, "expected this array, found none")
-        if array.dtype != dtype or array.ndim != 1:
-            raise corrupt(name, f"expected {np.dtype(dtype)} of rank 1, found {array.dtype} of rank {array.ndim}")
-
-
 def _strings(arrays: Mapping[str, NDArray[Any]], name: str, size: int) -> _core.search.StringList | None:
     """The optional strings of this name."""
-    names = {f"{name}_{part}": dtype for part, dtype in _STRING_DTYPES.items()}
-    if not any(part in arrays for part in names):
-        return None
-    _require(arrays, names)
-    return _core.search.StringList(arrays[f"{name}_offsets"], arrays[f"{name}_bytes"], size, name)
+    offsets, bytes_ = arrays.get(f"{name}_offsets"), arrays.get(f"{name}_bytes")
+    return None if offsets is None or bytes_ is None else _core.search.StringList(offsets, bytes_, size, name)

@@ -51,8 +51,11 @@ class QueryReader:
         tokens = self.tokens(query, name)
         try:
             return self._core.make_query(tokens, self._k3)
-        except (TypeError, ValueError) as error:
-                def batch(self, queries: object) -> _BatchArrays:
+        except (TypeError, ValueError):
+            refuse_bad_token(tokens, name)
+            raise
+
+    def batch(self, queries: object) -> _BatchArrays:
         """The arrays of many queries, one after the other: (offsets, terms, weights)."""
         if isinstance(queries, str | bytes | Mapping):
             kind = type(queries).__name__
@@ -72,7 +75,7 @@ class QueryReader:
 
     def _weighted(self, query: Mapping[Any, Any], name: str) -> _Arrays:
         tokens = list(query)
-        weights = np.array([_check_weight(weight, token, name) for token, weight in query.items()], dtype=np.float64)
+        weights = np.array([_check_weight(query[token], token, name) for token in tokens], dtype=np.float64)
         try:
             terms = self._core.find_terms(tokens)
         except (TypeError, ValueError):
