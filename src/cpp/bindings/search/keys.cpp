@@ -143,7 +143,6 @@ void register_search_keys(py::module_& sub) {
   py::class_<StringListView>(sub, "StringList")
       .def(py::init<const py::object&, const py::object&, std::size_t, std::string>(), py::arg("offsets"), py::arg("bytes"),
            py::arg("size"), py::arg("name"))
-      .def("__len__", [](const StringListView& self) { return self.list.size(); })
       .def("get", [](const StringListView& self, std::int64_t i) { return text(self.list[check_number(i, self.list.size())]); },
            py::arg("number"))
       .def("take", [](const StringListView& self, const py::object& numbers) { return take_strings(self.list, numbers); },
@@ -156,7 +155,6 @@ void register_search_keys(py::module_& sub) {
   py::class_<StringTableView>(sub, "StringTable")
       .def(py::init<const py::object&, const py::object&, const py::object&, std::string>(), py::arg("offsets"),
            py::arg("bytes"), py::arg("slots"), py::arg("name"))
-      .def("__len__", [](const StringTableView& self) { return self.table.size(); })
       .def("get", [](const StringTableView& self, std::int64_t i) { return text(self.table[check_number(i, self.table.size())]); },
            py::arg("number"))
       .def("find",
@@ -186,7 +184,6 @@ void register_search_keys(py::module_& sub) {
 
   py::class_<IntegerTableView>(sub, "IntegerTable")
       .def(py::init<const py::object&, const py::object&, std::string>(), py::arg("values"), py::arg("slots"), py::arg("name"))
-      .def("__len__", [](const IntegerTableView& self) { return self.table.size(); })
       .def("find", [](const IntegerTableView& self, std::int64_t key) { return number_of(self.table.find(key)); },
            py::arg("key").noconvert())
       .def("find_all",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .analyzer import Analyzer
 from .keys import Id
 
 
@@ -114,6 +115,11 @@ class Explanation:
         if self.left_out:
             lines.append("left out: " + ", ".join(f"{word!r} ({reason})" for word, reason in self.left_out))
         return "\n".join(lines)
+
+
+def dropped_words(analyzer: Analyzer, text: str) -> list[tuple[str, str]]:
+    """The distinct words of a text that analysis drops, each with the reason."""
+    return [(word, reason) for word, reason in dict(analyzer.reasons(text)).items() if reason is not None]
 
 
 def _cell(value: object) -> str:

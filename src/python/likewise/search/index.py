@@ -20,6 +20,7 @@ from .._validation import (
     check_scalar_float,
     check_scalar_int,
     check_text,
+    describe,
 )
 from ..errors import CorruptFileError
 from .analyzer import Analyzer
@@ -60,6 +61,7 @@ class Index:
 
     __slots__ = (
         "_analyzer",
+        "_analyzer_params",
         "_core",
         "_k3",
         "_keys",
@@ -76,10 +78,17 @@ class Index:
 
     @classmethod
     def _of(
-        cls, parts: Parts, scoring: Scoring, analyzer: Analyzer | None, n_overlong: int, stored: StoredIndex | None
+        cls,
+        parts: Parts,
+        scoring: Scoring,
+        analyzer: Analyzer | str | None,
+        analyzer_params: dict[str, Any] | None,
+        n_overlong: int,
+        stored: StoredIndex | None,
     ) -> Index:
         self = object.__new__(cls)
-        self._parts, self._scoring, self._analyzer = parts, scoring, analyzer
+        self._parts, self._scoring, self._analyzer_params = parts, scoring, analyzer_params
+        self._analyzer = None if isinstance(analyzer, str) else analyzer
         self._n_overlong, self._stored = n_overlong, stored
         self._core, self._keys = parts.core, parts.keys
         self._k3, self._n_docs = scoring.core_k3, parts.core.n_docs
@@ -173,7 +182,9 @@ class Index:
             progress=progress,
         )
         keys = make_keys(built.keys, len(built.arrays["document_lengths"]))
-        return cls._of(Parts.make(built.arrays, keys, scoring, full=True), scoring, analyzer, built.n_overlong, None)
+        parts = Parts.make(built.arrays, keys, scoring, full=True)
+        analyzer_params = None if analyzer is None else analyzer.to_params()
+        return cls._of(parts, scoring, analyzer, analyzer_params, built.n_overlong, None)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the index into a directory, atomically and durably.
@@ -193,8 +204,12 @@ class Index:
             From the file system, with the path; nothing half-written remains.
         """
         core, params = self._core, self._scoring.to_params()
-        params["analyzer"] = None if self._analyzer is None else self._analyzer.to_params()
-        params |= {"n_overlong": self._n_overlong, "key_kind": self._keys.kind, "stored": self._parts.texts is not None}
+        params |= {
+            "analyzer": self._analyzer_params,
+            "n_overlong": self._n_overlong,
+            "key_kind": self._keys.kind,
+            "stored": self._parts.texts is not None,
+        }
         statistics = {name: getattr(core, name) for name in ("n_docs", "n_terms", "n_postings", "n_tokens")}
         write_index(path, self._parts.arrays, params, statistics, overwrite=check_bool(overwrite, "overwrite"))
 
@@ -244,6 +259,8 @@ class Index:
             If another program or a later version wrote them.
         """
         check_choice(mode, "mode", ("r",))
+        if tokenizer is not None and not callable(tokenizer):
+            raise TypeError(f"tokenizer: expected a callable or None, got {describe(tokenizer)}")
         stored = open_index(path, generation=generation, mmap=mmap, verify=verify, prefault=prefault, recover=recover)
         try:
             return cls._from_stored(stored, tokenizer, full=verify == "full")
@@ -257,9 +274,7 @@ class Index:
         params = stored.parameters
         try:
             scoring = Scoring.check(**{name: params[name] for name in Scoring.__slots__})
-            analyzer = None
-            if params["analyzer"] is not None:
-                analyzer = Analyzer.from_params(params["analyzer"], tokenizer=tokenizer)
+            analyzer = _open_analyzer(params["analyzer"], tokenizer)
             n_overlong = check_scalar_int(params["n_overlong"], "n_overlong", minimum=0)
         except (KeyError, TypeError, ValueError) as error:
             raise corrupt("parameters", str(error)) from error
@@ -267,7 +282,7 @@ class Index:
         for name in ("n_docs", "n_terms", "n_postings", "n_tokens"):
             if stored.statistics.get(name) != getattr(parts.core, name):
                 raise corrupt("statistics", f"expected {name} {getattr(parts.core, name)}, as the arrays have it")
-        return cls._of(parts, scoring, analyzer, n_overlong, stored)
+        return cls._of(parts, scoring, analyzer, params["analyzer"], n_overlong, stored)
 
     def verify(self) -> None:
         """Check everything that ``verify="full"`` checks. Raises `likewise.errors.CorruptFileError`."""
@@ -559,7 +574,7 @@ class Index:
         if (text is None) == (id is None):
             raise TypeError(f"text: expected either a text or an id, got {'both' if text is not None else 'neither'}")
         if self._analyzer is None:
-            raise ValueError("query: expected an index with an analyzer, got one built with analyzer=None")
+            raise ValueError("text: expected an index that has its analyzer, got one without")
         tokens = list(dict.fromkeys(list(query) if isinstance(query, Mapping) else self._reader.tokens(query)))
         refuse_bad_token(tokens, "query")
         numbers = self._core.find_terms(tokens).tolist()
@@ -677,3 +692,11 @@ class Index:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Index: expected to be saved, got pickled [call .save(path), and Index.open(path) over there]")
+
+
+def _open_analyzer(params: Any, tokenizer: Callable[[str], Iterable[Any]] | None) -> Analyzer | str | None:
+    """The analyzer that a file describes, or the name of the tokenizer that it needs and nobody handed in."""
+    named = params.get("tokenizer") if isinstance(params, Mapping) else None
+    if named is not None and tokenizer is None:
+        return str(named)
+    return None if params is None else Analyzer.from_params(params, tokenizer=tokenizer)

@@ -20,11 +20,14 @@ _BatchArrays = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float64]]
 
 
 class QueryReader:
-    """Turns queries into the terms of one index and their weights."""
+    """Turns queries into the terms of one index and their weights.
+
+    `analyzer` is a str where the index needs a tokenizer of that name, which nobody handed in.
+    """
 
     __slots__ = ("_analyzer", "_core", "_k3")
 
-    def __init__(self, core: _core.search.Index, analyzer: Analyzer | None, k3: float) -> None:
+    def __init__(self, core: _core.search.Index, analyzer: Analyzer | str | None, k3: float) -> None:
         self._core, self._analyzer, self._k3 = core, analyzer, k3
 
     def tokens(self, query: object, name: str = "query") -> list[str]:
@@ -34,6 +37,11 @@ class QueryReader:
                 raise TypeError(
                     f"{name}: expected a sequence of tokens, as the index was built with analyzer=None, got "
                     f"{describe(query)}"
+                )
+            if isinstance(self._analyzer, str):
+                raise ValueError(
+                    f"{name}: expected a sequence of tokens, as texts need the tokenizer {self._analyzer!r}, got "
+                    f"{describe(query)} [pass tokenizer= to Index.open]"
                 )
             return self._analyzer.query_tokens(check_text(query, name))
         if isinstance(query, list):
