@@ -1,5 +1,85 @@
-"""Files of likewise: one container for models and for the parts of an index, safe to open and loud when damaged."""
+"""Files of likewise: one container for models and for the parts of an index, safe to open and loud when damaged.
 
-from .container import Container, read_container
+A model is one file, an index a directory. `load` opens either, `check` looks for damage, `inspect` reads the header,
+`digest` is what you sign. The format is described in the documentation, page "File format".
+"""
 
-__all__ = ["Container", "read_container"]
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import UnsupportedFormatError
+from .checking import CheckReport, check, digest, inspect
+from .container import Container, check_choices, encode, parse_container, read_container
+from .files import Directory, replace_file
+from .kinds import INDEX, expect_kind, kind_of, resolve
+
+__all__ = [
+    "CheckReport",
+    "Container",
+    "check",
+    "digest",
+    "encode",
+    "expect_kind",
+    "inspect",
+    "load",
+    "parse_container",
+    "read_container",
+    "write_container",
+]
+
+
+def load(path: str | os.PathLike[str], *, mmap: bool = True, verify: str = "full") -> Any:
+    """Open a model file or an index directory, whatever its kind is.
+
+    Parameters
+    ----------
+    path : path-like
+        What `save` wrote.
+    mmap : bool, default True
+        Arrays are read-only views of a map of the file. False: they are read into memory and verified there; use it
+        where another program may write to the file, as a mapped file that is cut short ends the process.
+    verify : {"full", "header"}, default "full"
+        Read and compare everything, or the header alone.
+
+    Returns
+    -------
+    object
+        An object of the class that was saved.
+
+    Raises
+    ------
+    CorruptFileError
+        The file is damaged.
+    UnsupportedFormatError
+        Not a file of likewise, or of a later version.
+    FileNotFoundError, OSError
+        As the system gives it.
+    """
+    check_choices(verify=verify)
+    if Path(path).is_dir():
+        return resolve(INDEX.load)(path, mmap=mmap, verify=verify)
+    container = read_container(path, mmap=mmap, verify=verify)
+    loader = kind_of(container).load
+    if loader is None:
+        found = f"kind {container.kind!r}, a part of an index"
+        raise UnsupportedFormatError(container.path, found, "a model file or an index directory [open its directory]")
+    return resolve(loader)(container)
+
+
+def write_container(
+    path: str | os.PathLike[str],
+    kind: str,
+    kind_version: str,
+    params: dict[str, Any],
+    arrays: dict[str, Any],
+    *,
+    overwrite: bool = True,
+    directory: Directory | None = None,
+) -> None:
+    """Store a model as one file: completely, or not at all."""
+    target = Path(path)
+    parts = encode(kind, kind_version, params, arrays)
+    replace_file(directory or Directory(target.parent), target.name, parts, overwrite=overwrite)

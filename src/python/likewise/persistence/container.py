@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,9 @@ __all__ = [
     "xxh3",
 ]
 
-Verify: TypeAlias = Literal["full", "header"]
-Prefault: TypeAlias = Literal["none", "willneed", "populate"]
+
+VERIFY = ("full", "header")
+PREFAULT = ("none", "willneed", "populate")
 
 FORMAT_VERSION = 1
 #: Names that may stand in `requires`: what a reader of this version knows beyond the base format.
@@ -58,6 +59,13 @@ _NAME_RULE = "a-z 0-9 _ . without leading __"
 _ARRAY_NAME = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
 _PAD_NAME = re.compile(r"__pad(0|[1-9][0-9]{0,3})", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+
+def check_choices(*, verify: object = "full", prefault: object = "none") -> None:
+    """Refuse what is no mode of opening."""
+    for name, value, choices in (("verify", verify, VERIFY), ("prefault", prefault, PREFAULT)):
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r:.80}")
 
 
 def xxh3(data: memoryview | bytes) -> int:
@@ -225,14 +233,15 @@ def read_container(
     path: str | os.PathLike[str],
     *,
     mmap: bool = True,
-    verify: Verify = "full",
-    prefault: Prefault = "none",
+    verify: str = "full",
+    prefault: str = "none",
     follow: bool = True,
 ) -> Container:
     """Open a container file.
 
     With ``mmap`` the arrays are views of a read-only map; otherwise of a private copy, which is what is then verified.
     """
+    check_choices(verify=verify, prefault=prefault)
     descriptor = open_regular(path, follow=follow)
     try:
         # Before anything large is mapped or read: the length must fit what the header says.
@@ -243,7 +252,7 @@ def read_container(
     return parse_container(data, path=os.fspath(path), verify=verify)
 
 
-def _map(descriptor: int, size: int, prefault: Prefault) -> memoryview:
+def _map(descriptor: int, size: int, prefault: str) -> memoryview:
     mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     if prefault == "willneed" and hasattr(mmap, "MADV_WILLNEED"):
         mapped.madvise(mmap.MADV_WILLNEED)
@@ -276,7 +285,7 @@ def _read(descriptor: int, size: int) -> memoryview:
     return aligned[:done].toreadonly()
 
 
-def parse_container(data: memoryview, *, path: str = "<bytes>", verify: Verify = "full") -> Container:
+def parse_container(data: memoryview, *, path: str = "<bytes>", verify: str = "full") -> Container:
     """Check a container that lies in memory, and view its arrays."""
     container = _Parser(data, path).parse()
     if verify == "full":

@@ -32,7 +32,7 @@ from .keys import Id, make_keys
 from .parts import Parts, corrupt
 from .queries import UNKNOWN, Query, QueryReader, refuse_bad_token
 from .scoring import Scoring
-from .storage import StoredIndex, open_index, write_index
+from .storage import StoredIndex, open_with, write_index
 
 _METHODS = ("auto", "exhaustive")
 
@@ -261,11 +261,15 @@ class Index:
         check_choice(mode, "mode", ("r",))
         if tokenizer is not None and not callable(tokenizer):
             raise TypeError(f"tokenizer: expected a callable or None, got {describe(tokenizer)}")
-        stored = open_index(path, generation=generation, mmap=mmap, verify=verify, prefault=prefault, recover=recover)
-        try:
-            return cls._from_stored(stored, tokenizer, full=verify == "full")
-        except _core.CorruptError as error:
-            raise CorruptFileError(stored.container.path, error.array, error.reason) from None
+        return open_with(
+            path,
+            lambda stored: cls._from_stored(stored, tokenizer, full=verify == "full"),
+            generation=generation,
+            mmap=mmap,
+            verify=verify,
+            prefault=prefault,
+            recover=recover,
+        )
 
     @classmethod
     def _from_stored(
