@@ -4,23 +4,63 @@
 #include <string>
 
 #include "core/search/string_table.hpp"
-#include "likewise/search/index.hpp"
+#include "core/search/unicode.hpp"
+#include "core/thread_pool.hpp"
+#include "likewise/search/building.hpp"
 
 namespace likewise::search {
 namespace {
 
-constexpr std::uint32_t kDropped = kNotFound;
-constexpr std::size_t kBlock = std::size_t{1} << 18;  // postings a block: freed one by one while inverting
+/// Postings in order of documents, about 2.3 bytes each: 2 * term + (frequency > 1), then the frequency if it is more
+/// than 1, in groups of 7 bits. Blocks are freed one by one while they are read.
+class PostingStream {
+ public:
+  void push(std::uint32_t term, std::uint32_t frequency) {
+    if (blocks_.empty() || left_ < kLongest) {
+      if (!blocks_.empty()) blocks_.back().resize(kBlock - left_);
+      blocks_.emplace_back(kBlock);
+      at_ = blocks_.back().data();
+      left_ = kBlock;
+    }
+    const std::uint8_t* const begin = at_;
+    put(std::uint64_t{term} << 1 | (frequency > 1));
+    if (frequency > 1) put(frequency);
+    left_ -= static_cast<std::size_t>(at_ - begin);
+  }
+  /// Calls f(term, frequency) for each posting and empties the stream.
+  template <class F>
+  void drain(const F& f) {
+    if (!blocks_.empty()) blocks_.back().resize(kBlock - left_);
+    for (std::vector<std::uint8_t>& block : blocks_) {
+      const std::uint8_t* p = block.data();
+      const std::uint8_t* const end = p + block.size();
+      while (p < end) {
+        const std::uint64_t value = get(p);
+        f(static_cast<std::uint32_t>(value >> 1), (value & 1) != 0 ? static_cast<std::uint32_t>(get(p)) : 1u);
+      }
+      std::vector<std::uint8_t>().swap(block);
+    }
+    blocks_.clear();
+    left_ = 0;
+  }
 
-struct Block {
-  std::vector<std::uint32_t> terms;
-  std::vector<std::uint8_t> frequencies;  // 255: the next large frequency
+ private:
+  static constexpr std::size_t kBlock = std::size_t{1} << 18, kLongest = 16;
+  void put(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<std::uint8_t>(value | 0x80);
+    *at_++ = static_cast<std::uint8_t>(value);
+  }
+  static std::uint64_t get(const std::uint8_t*& p) {
+    std::uint64_t value = *p & 0x7Fu;
+    for (unsigned shift = 7; (*p++ & 0x80u) != 0; shift += 7) value |= std::uint64_t{*p & 0x7Fu} << shift;
+    return value;
+  }
+  std::vector<std::vector<std::uint8_t>> blocks_;
+  std::uint8_t* at_ = nullptr;
+  std::size_t left_ = 0;
 };
 
-std::size_t code_points(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
-}
+std::size_t code_points(std::string_view text) { return unicode::count_code_points(text); }
 
 /// Distinct strings, numbered in order of arrival.
 class Interner {
@@ -61,12 +101,11 @@ struct Builder::State {
   Interner terms;
   std::vector<std::uint32_t> term_of_form;
   std::vector<std::uint64_t> form_counts;
-  std::vector<std::uint64_t> document_counts;    // by term: documents that hold it
+  std::vector<std::uint32_t> document_counts;    // by term: documents that hold it
   std::vector<std::uint32_t> counts;             // by term: scratch, zero between documents
   std::vector<std::uint32_t> document_lengths;
   std::vector<std::uint32_t> document_sizes;     // distinct terms
-  std::vector<Block> blocks;
-  std::vector<std::uint32_t> large;              // frequencies >= 255 in order of arrival
+  PostingStream postings;                        // terms numbered in order of arrival
   std::vector<std::uint32_t> touched;
 
   void end_document(std::uint64_t length) {
@@ -76,32 +115,27 @@ struct Builder::State {
     document_lengths.push_back(static_cast<std::uint32_t>(length));
     document_sizes.push_back(static_cast<std::uint32_t>(touched.size()));
     for (const std::uint32_t term : touched) {
-      if (blocks.empty() || blocks.back().terms.size() == kBlock) {
-        blocks.emplace_back();
-        blocks.back().terms.reserve(kBlock);
-        blocks.back().frequencies.reserve(kBlock);
-      }
-      const std::uint32_t count = std::exchange(counts[term], 0);
-      blocks.back().terms.push_back(term);
-      blocks.back().frequencies.push_back(static_cast<std::uint8_t>(std::min(count, 255u)));
-      if (count >= 255) large.push_back(count);
+      postings.push(term, std::exchange(counts[term], 0));
       ++document_counts[term];
     }
     touched.clear();
   }
+
+  void write_terms(Result& r, std::vector<std::uint32_t>& rank);
+  void write_forms(Result& r, const std::vector<std::uint32_t>& rank, const Scanner& scanner) const;
+  void write_postings(Result& r, const std::vector<std::uint32_t>& rank);
 };
 
 Builder::Builder() : state_(std::make_unique<State>()) {}
 Builder::~Builder() = default;
-Builder::Builder(Builder&&) noexcept = default;
 
 std::size_t Builder::n_forms() const noexcept { return state_->term_of_form.size(); }
 std::uint64_t Builder::n_docs() const noexcept { return state_->document_lengths.size(); }
 
-void Builder::add_form(std::string_view term, bool dropped) {
+void Builder::add_form(std::string_view term) {
   State& s = *state_;
   s.form_counts.push_back(0);
-  s.term_of_form.push_back(dropped ? kDropped : s.terms.add(term));
+  s.term_of_form.push_back(s.terms.add(term));
   if (s.terms.size() > s.counts.size()) {
     s.counts.push_back(0);
     s.document_counts.push_back(0);
@@ -117,84 +151,141 @@ void Builder::add(span<const std::int64_t> offsets, span<const std::uint32_t> fo
   for (const std::uint32_t form : forms)
     if (form >= s.term_of_form.size()) throw value_error("forms: expected forms that have been named");
   for (std::size_t d = 0; d + 1 < offsets.size; ++d) {
-    std::uint64_t length = 0;
     for (std::int64_t i = offsets[d]; i < offsets[d + 1]; ++i) {
       const std::uint32_t form = forms[static_cast<std::size_t>(i)];
       const std::uint32_t term = s.term_of_form[form];
-      if (term == kDropped) continue;
-      ++length;
       ++s.form_counts[form];
       if (s.counts[term]++ == 0) s.touched.push_back(term);
     }
-    s.end_document(length);
+    s.end_document(static_cast<std::uint64_t>(offsets[d + 1] - offsets[d]));
   }
 }
 
-Builder::Result Builder::finish_with(std::string_view (*form_text)(const void*, std::uint32_t), const void* context) {
-  State& s = *state_;
-  Result r;
-  // Terms without a document (all their forms came from a failed chunk) cannot occur: each form is named when seen.
-  const std::size_t n_terms = s.terms.size();
+void Builder::State::write_terms(Result& r, std::vector<std::uint32_t>& rank) {
+  // Terms without a document cannot occur: each form is named when it is first seen in one.
+  const std::size_t n_terms = terms.size();
   std::vector<std::uint32_t> order(n_terms);
   std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return s.terms[a] < s.terms[b]; });
-  std::vector<std::uint32_t> rank(n_terms);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return terms[a] < terms[b]; });
+  rank.resize(n_terms);
   r.term_offsets.reserve(n_terms + 1);
   r.term_offsets.push_back(0);
   r.posting_offsets.reserve(n_terms + 1);
   r.posting_offsets.push_back(0);
-  r.term_bytes.reserve(s.terms.bytes());
+  r.term_bytes.reserve(terms.bytes());
   for (std::size_t i = 0; i < n_terms; ++i) {
     rank[order[i]] = static_cast<std::uint32_t>(i);
-    const std::string_view text = s.terms[order[i]];
+    const std::string_view text = terms[order[i]];
     r.term_bytes.insert(r.term_bytes.end(), text.begin(), text.end());
     r.term_offsets.push_back(r.term_bytes.size());
-    r.posting_offsets.push_back(r.posting_offsets.back() + s.document_counts[order[i]]);
+    r.posting_offsets.push_back(r.posting_offsets.back() + document_counts[order[i]]);
   }
   r.term_slots.assign(slot_count(n_terms), 0);
   fill_slots(r.term_offsets, r.term_bytes, r.term_slots);
+  terms = Interner();
+}
 
-  r.term_forms.assign(n_terms, kNotFound);
-  for (std::uint32_t form = 0; form < s.term_of_form.size(); ++form) {
-    if (s.term_of_form[form] == kDropped) continue;
-    std::uint32_t& best = r.term_forms[rank[s.term_of_form[form]]];
-    const auto better = [&] {
-      if (best == kNotFound) return true;
-      if (s.form_counts[form] != s.form_counts[best]) return s.form_counts[form] > s.form_counts[best];
-      const std::string_view a = form_text(context, form), b = form_text(context, best);
-      const std::size_t na = code_points(a), nb = code_points(b);
-      return na != nb ? na < nb : a < b;
-    };
-    if (better()) best = form;
+void Builder::State::write_forms(Result& r, const std::vector<std::uint32_t>& rank, const Scanner& scanner) const {
+  std::vector<std::uint32_t> best(rank.size(), kNotFound);
+  const auto better = [&](std::uint32_t form, std::uint32_t than) {
+    if (form_counts[form] != form_counts[than]) return form_counts[form] > form_counts[than];
+    const std::string_view a = scanner.form(form), b = scanner.form(than);
+    const std::size_t na = code_points(a), nb = code_points(b);
+    return na != nb ? na < nb : a < b;
+  };
+  for (std::uint32_t form = 0; form < term_of_form.size(); ++form) {
+    std::uint32_t& place = best[rank[term_of_form[form]]];
+    if (place == kNotFound || better(form, place)) place = form;
   }
+  r.form_offsets.reserve(best.size() + 1);
+  r.form_offsets.push_back(0);
+  for (const std::uint32_t form : best) {
+    const std::string_view text = scanner.form(form);
+    r.form_bytes.insert(r.form_bytes.end(), text.begin(), text.end());
+    r.form_offsets.push_back(r.form_bytes.size());
+  }
+  if (r.form_offsets == r.term_offsets && r.form_bytes == r.term_bytes) {
+    r.form_offsets = {};
+    r.form_bytes = {};
+  }
+}
 
+void Builder::State::write_postings(Result& r, const std::vector<std::uint32_t>& rank) {
+  constexpr std::size_t kSafePoint = std::size_t{1} << 20;
   const std::uint64_t n_postings = r.posting_offsets.back();
   r.posting_documents.resize(n_postings);
   r.posting_frequencies.resize(n_postings);
-  std::vector<std::uint64_t> cursor(r.posting_offsets.begin(), r.posting_offsets.end() - 1);
+  std::vector<std::uint64_t> cursor(rank.size());
+  for (std::size_t i = 0; i < rank.size(); ++i) cursor[i] = r.posting_offsets[rank[i]];
   std::vector<std::pair<std::uint64_t, std::uint32_t>> large;
-  std::size_t document = 0, left = 0, next_large = 0;
-  for (Block& block : s.blocks) {
-    for (std::size_t i = 0; i < block.terms.size(); ++i) {
-      if (left == 0) {
-        while (s.document_sizes[document] == 0) ++document;
-        left = s.document_sizes[document];
-      }
-      const std::uint64_t at = cursor[rank[block.terms[i]]]++;
-      r.posting_documents[at] = static_cast<std::uint32_t>(document);
-      r.posting_frequencies[at] = block.frequencies[i];
-      if (block.frequencies[i] == 255) large.emplace_back(at, s.large[next_large++]);
-      if (--left == 0) ++document;
+  std::size_t document = 0, left = 0, done = 0;
+  postings.drain([&](std::uint32_t term, std::uint32_t frequency) {
+    if (left == 0) {
+      while (document_sizes[document] == 0) ++document;
+      left = document_sizes[document];
     }
-    block = Block();
-  }
+    const std::uint64_t at = cursor[term]++;
+    r.posting_documents[at] = static_cast<std::uint32_t>(document);
+    r.posting_frequencies[at] = static_cast<std::uint8_t>(std::min(frequency, 255u));
+    if (frequency >= 255) large.emplace_back(at, frequency);
+    if (--left == 0) ++document;
+    if (++done % kSafePoint == 0) poll_interrupt();
+  });
   std::sort(large.begin(), large.end());
   for (const auto& [position, frequency] : large) {
     r.large_positions.push_back(position);
     r.large_frequencies.push_back(frequency);
   }
+}
+
+Builder::Result Builder::finish(Scanner& scanner) {
+  State& s = *state_;
+  if (scanner.n_forms() < s.term_of_form.size()) throw value_error("scanner: expected the one that made the forms");
+  Result r;
+  std::vector<std::uint32_t> rank;
+  s.write_terms(r, rank);
+  s.write_forms(r, rank, scanner);
+  scanner.reset();
+  s.term_of_form = {};
+  s.form_counts = {};
+  s.counts = {};
+  s.document_counts = {};
+  s.write_postings(r, rank);
   r.document_lengths = std::move(s.document_lengths);
   state_ = std::make_unique<State>();
+  return r;
+}
+
+void TextStore::add(span<const std::string_view> parts, std::size_t n_parts) {
+  constexpr std::size_t kBlock = std::size_t{1} << 20;
+  for (std::size_t i = 0; i < parts.size; ++i) {
+    const bool last = (i + 1) % n_parts == 0;
+    const std::size_t size = parts[i].size() + (last ? 0 : 1);
+    if (blocks_.empty() || blocks_.back().capacity() - blocks_.back().size() < size) {
+      blocks_.emplace_back();
+      blocks_.back().reserve(std::max(size, kBlock));
+    }
+    blocks_.back().append(parts[i]);
+    if (!last) blocks_.back().push_back('\n');
+    const std::uint64_t end = offsets_.back() + size;
+    if (i % n_parts == 0) {
+      offsets_.push_back(end);
+    } else {
+      offsets_.back() = end;
+    }
+  }
+}
+
+TextStore::Result TextStore::finish() {
+  Result r;
+  r.bytes.reserve(offsets_.back());
+  for (std::string& block : blocks_) {
+    r.bytes.insert(r.bytes.end(), block.begin(), block.end());
+    std::string().swap(block);
+  }
+  r.offsets = std::move(offsets_);
+  blocks_.clear();
+  offsets_.assign(1, 0);
   return r;
 }
 

@@ -175,6 +175,12 @@ void casefold(std::u32string& text) {
 }
 
 std::string form(std::string_view word, bool fold) {
+  if (std::all_of(word.begin(), word.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    std::string ascii(word);
+    if (fold)
+      for (char& c : ascii) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    return ascii;
+  }
   std::u32string codes;
   codes.reserve(word.size());
   bool inert = true;

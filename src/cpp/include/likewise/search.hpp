@@ -1,2 +1,3 @@
 #pragma once
+#include "likewise/search/building.hpp"
 #include "likewise/search/index.hpp"

@@ -1,4 +1,4 @@
-// Exact BM25 over an inverted index: segment (the stored integers), builder, engine (scores and queries).
+// Exact BM25 over an inverted index: segment (the stored integers) and engine (scores and queries).
 // Formulas: Robertson and Zaragoza, The Probabilistic Relevance Framework (2009); Lv and Zhai (2011) for bm25l and
 // bm25+; Kamphuis et al. (2020) for the other variants.
 #pragma once
@@ -106,47 +106,6 @@ class Index {
 
   /// Derives everything that searches use; with the documents' term lists that keywords and related use.
   virtual void warm(unsigned n_threads) const = 0;
-};
-
-/// Collects documents as sequences of numbered forms and makes the arrays of a segment.
-class Builder {
- public:
-  Builder();
-  ~Builder();
-  Builder(Builder&&) noexcept;
-
-  /// Names the term of the next form, or kDropped (empty view with null data) for a form that is left out.
-  void add_form(std::string_view term, bool dropped);
-  std::size_t n_forms() const noexcept;
-  /// Documents as CSR: forms[offsets[i], offsets[i+1]). Throws value_error unless the offsets ascend from 0 to the
-  /// number of forms and each form has been named.
-  void add(span<const std::int64_t> offsets, span<const std::uint32_t> forms);
-  std::uint64_t n_docs() const noexcept;
-
-  struct Result {
-    std::vector<std::uint32_t> document_lengths;
-    std::vector<std::uint64_t> posting_offsets;
-    std::vector<std::uint32_t> posting_documents;
-    std::vector<std::uint8_t> posting_frequencies;
-    std::vector<std::uint64_t> large_positions;
-    std::vector<std::uint32_t> large_frequencies;
-    std::vector<std::uint64_t> term_offsets;
-    std::vector<std::uint8_t> term_bytes;
-    std::vector<std::uint32_t> term_slots;
-    std::vector<std::uint32_t> term_forms;  // the form that stands for the term: the most frequent one
-    SegmentArrays arrays() const;
-  };
-  /// Ends the collection. `form_text(i)` gives a form's text, for ties between equally frequent forms (the shorter
-  /// one in code points, then by bytes).
-  template <class FormText>
-  Result finish(const FormText& form_text) {
-    return finish_with([](const void* f, std::uint32_t i) { return (*static_cast<const FormText*>(f))(i); }, &form_text);
-  }
-
- private:
-  Result finish_with(std::string_view (*form_text)(const void*, std::uint32_t), const void* context);
-  struct State;
-  std::unique_ptr<State> state_;
 };
 
 }  // namespace likewise::search

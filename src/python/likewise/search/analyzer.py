@@ -1,0 +1,631 @@
+"""From text to tokens: words, their forms, stop words, stems."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+
+ENGLISH_STOPWORDS = (
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
+    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+)  # fmt: skip
+"""Lucene's list, which is also bm25s's."""
+
+Tokenizer = Callable[[str], Iterable[Any]]
+_CJK = {"bigram": "bigram", "unigram+bigram": "unigram+bigram", "jieba": "segmenter", None: "whole"}
+_NO_LIMIT = 2**32 - 1
+_MOST_CACHED_STEMS = 1 << 18
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """The tokens of several texts, as one row each of a sparse matrix.
+
+    Attributes
+    ----------
+    indptr : int64[n + 1]
+        The tokens of text i are ``tokens[indptr[i]:indptr[i + 1]]``.
+    tokens : int32[nnz]
+        Positions in the vocabulary, in the order of the text.
+    vocabulary : list of str
+        The distinct tokens in order of first occurrence.
+    """
+
+    indptr: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    vocabulary: list[str]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, i: int) -> list[str]:
+        """The tokens of text i as strings."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"i: expected a text of the {len(self)} in the batch, got {i}")
+        i %= len(self)
+        return [self.vocabulary[token] for token in self.tokens[self.indptr[i] : self.indptr[i + 1]]]
+
+
+class Stems:
+    """Snowball stems of one language, each distinct form once. Safe to share between threads."""
+
+    def __init__(self, language: str) -> None:
+        import Stemmer
+
+        # PyStemmer's own cache would keep every form a second time. A stemmer is not safe in two threads at once.
+        self._stemmer = Stemmer.Stemmer(language, 0)
+        self._lock = threading.Lock()
+        self._known: dict[str, str] = {}
+
+    def all(self, forms: list[str]) -> list[str]:
+        """The stem of each form, not remembered."""
+        with self._lock:
+            return list(self._stemmer.stemWords(forms))
+
+    def cached(self, forms: list[str]) -> list[str]:
+        """The stem of each form, remembered: for the few words of a query."""
+        known = self._known
+        try:
+            return [known[form] for form in forms]
+        except KeyError:
+            stems = self.all(forms)
+            if len(known) + len(forms) > _MOST_CACHED_STEMS:
+                known = self._known = {}
+            known.update(zip(forms, stems, strict=True))
+            return stems
+
+
+@lru_cache(maxsize=64)
+def _stems(language: str) -> Stems:
+    return Stems(language)
+
+
+def stemmer_version() -> str:
+    """The version of PyStemmer: other releases of Snowball may stem a few words differently."""
+    import Stemmer
+
+    version: Callable[[], str] | str | None = getattr(Stemmer, "__version__", None) or getattr(Stemmer, "version", None)
+    return str(version() if callable(version) else version)
+
+
+class Analyzer:
+    """Turns a text into the tokens that an index counts.
+
+    The steps, in this order: words (runs of letters, numbers and their marks); scripts that are written without
+    spaces are cut into overlapping pairs of characters; each word's form (soft hyphens and joiners removed,
+    NFKC, case folding); words too short, too long, or in the stop list are dropped; what remains is stemmed.
+
+    Parameters
+    ----------
+    language : str or None, default "english"
+        A language that Snowball stems (``Stemmer.algorithms()``). None: no stemming and no stop words.
+    stopwords : bool, "english", iterable of str, or None, default True
+        True: the list of `language`, of which only English is shipped. An iterable is normalised as tokens are, but
+        not stemmed. None or False: no word is dropped.
+    stem : bool, default True
+        Whether to stem, by PyStemmer.
+    lowercase : bool, default True
+        Whether case is folded.
+    min_length, max_length : int, default 1 and 64
+        Code points of a form; others are dropped. ``max_length=None``: no limit.
+    cjk : {"bigram", "unigram+bigram", "jieba", None}, default "bigram"
+        How runs of Chinese, Japanese, Korean, Thai and other unspaced characters are cut. "jieba" cuts Han with jieba
+        (``pip install 'likewise[jieba]'``) and the other scripts into bigrams; None leaves runs whole.
+    tokenizer : callable, optional
+        ``str -> iterable of str, or of (str, start, end)`` in place of the first two steps; the others still apply.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the parameter. Stop words of a language without a shipped list: pass a list, or None.
+
+    Notes
+    -----
+    Immutable, hashable, safe to share between threads, and picklable unless `tokenizer` is not.
+
+    Examples
+    --------
+    >>> from likewise.search import Analyzer
+    >>> Analyzer()("The motions of running wings were studied in 1958")
+    ['motion', 'run', 'wing', 'were', 'studi', '1958']
+    >>> Analyzer().spans("a  Wing北京大学")
+    [('wing', 3, 7), ('北京', 7, 9), ('京大', 8, 10), ('大学', 9, 11)]
+    """
+
+    __slots__ = ("_core", "_kind", "_parameters", "_stems", "_words")
+    _NAMES: ClassVar[tuple[str, ...]] = (
+        "language", "stopwords", "stem", "lowercase", "min_length", "max_length", "cjk", "tokenizer",
+    )  # fmt: skip
+    _core: Any
+    _kind: str
+    _parameters: dict[str, Any]
+    _stems: Stems | None
+    _words: Callable[[str], list[tuple[str, int, int]]] | None
+
+    def __init__(
+        self,
+        language: str | None = "english",
+        *,
+        stopwords: bool | str | Iterable[str] | None = True,
+        stem: bool = True,
+        lowercase: bool = True,
+        min_length: int = 1,
+        max_length: int | None = 64,
+        cjk: str | None = "bigram",
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        _check_language(language)
+        for name, flag in (("stem", stem), ("lowercase", lowercase)):
+            if not isinstance(flag, (bool, np.bool_)):
+                raise TypeError(f"{name}: expected bool, got {type(flag).__name__}")
+        minimum = _check_length("min_length", min_length, 1)
+        maximum = None if max_length is None else _check_length("max_length", max_length, minimum)
+        if (cjk is not None and not isinstance(cjk, str)) or cjk not in _CJK:
+            raise ValueError(f"cjk: expected 'bigram', 'unigram+bigram', 'jieba' or None, got {cjk!r}")
+        if tokenizer is not None and not callable(tokenizer):
+            raise TypeError(f"tokenizer: expected a callable, got {type(tokenizer).__name__}")
+        self._build(
+            "unicode",
+            {
+                "language": language,
+                "stopwords": _check_stopwords(stopwords, language, bool(lowercase)),
+                "stem": bool(stem) and language is not None,
+                "lowercase": bool(lowercase),
+                "min_length": minimum,
+                "max_length": maximum,
+                "cjk": cjk,
+                "tokenizer": tokenizer,
+            },
+        )
+
+    @classmethod
+    def plain(cls) -> Analyzer:
+        """The analyzer of the Cranfield experiments: runs of ``[a-z0-9]`` after ASCII lower-casing, nothing else."""
+        analyzer = cls.__new__(cls)
+        analyzer._build(
+            "plain",
+            {
+                "language": None, "stopwords": (), "stem": False, "lowercase": True, "min_length": 1,
+                "max_length": None, "cjk": None, "tokenizer": None,
+            },
+        )  # fmt: skip
+        return analyzer
+
+    @classmethod
+    def resolve(cls, spec: Analyzer | str | None) -> Analyzer | None:
+        """The analyzer that ``analyzer=`` of an index names: "default", "plain", an Analyzer, or None for tokens."""
+        if spec is None or isinstance(spec, Analyzer):
+            return spec
+        if isinstance(spec, str):
+            if spec == "default":
+                return _default()
+            if spec == "plain":
+                return _plain()
+            raise ValueError(f"analyzer: expected 'default', 'plain', an Analyzer or None, got {spec!r}")
+        raise TypeError(f"analyzer: expected 'default', 'plain', an Analyzer or None, got {type(spec).__name__}")
+
+    def _build(self, kind: str, parameters: dict[str, Any]) -> None:
+        set_ = object.__setattr__
+        core = _core.search.Analyzer(
+            words=kind,
+            lowercase=parameters["lowercase"],
+            cjk=_CJK[parameters["cjk"]],
+            min_length=parameters["min_length"],
+            max_length=_NO_LIMIT if parameters["max_length"] is None else parameters["max_length"],
+            stopwords=list(parameters["stopwords"]),
+        )
+        set_(self, "_core", core)
+        set_(self, "_kind", kind)
+        set_(self, "_parameters", parameters)
+        set_(self, "_stems", _stems(parameters["language"]) if parameters["stem"] else None)
+        words: Callable[[str], list[tuple[str, int, int]]] | None = None
+        if parameters["cjk"] == "jieba" and parameters["tokenizer"] is None:
+            words = _JiebaWords(core)
+        set_(self, "_words", words)
+
+    # Tokens.
+
+    def __call__(self, text: str) -> list[str]:
+        """The tokens of a text, in order.
+
+        >>> Analyzer.plain()("C++ 3.14")
+        ['c', '3', '14']
+        """
+        return self.query_tokens(text)
+
+    def query_tokens(self, text: str) -> list[str]:
+        """The tokens of a text; the stems of words seen before come from a cache."""
+        if self.is_native:
+            forms: list[str] = self._core.forms(text)
+        else:
+            forms = [form for form in self._core.normalise(self.surfaces(_check_text(text))) if form is not None]
+        return forms if self._stems is None else self._stems.cached(forms)
+
+    def spans(self, text: str) -> list[tuple[str, int, int]]:
+        """Each token with the code points [start, end) of the text that it stands for.
+
+        Raises
+        ------
+        ValueError
+            If a tokenizer gives tokens without spans.
+        """
+        if self.is_native:
+            found: list[tuple[str, int, int]] = self._core.tokens(text)
+        else:
+            pieces = self._surface_spans(_check_text(text))
+            forms = self._core.normalise([surface for surface, _, _ in pieces])
+            found = [(form, s, e) for form, (_, s, e) in zip(forms, pieces, strict=True) if form is not None]
+        if self._stems is None:
+            return found
+        stems = self._stems.cached([form for form, _, _ in found])
+        return [(stem, start, end) for stem, (_, start, end) in zip(stems, found, strict=True)]
+
+    def batch(self, texts: Any, *, n_threads: int | None = None) -> TokenBatch:
+        """The tokens of many texts as numbers.
+
+        Parameters
+        ----------
+        texts : list of str, array or Arrow strings, or iterable of str
+            As the documents of ``Index.build``.
+        n_threads : int, optional
+            At most so many threads; None: every CPU. The result does not depend on it.
+
+        Returns
+        -------
+        TokenBatch
+
+        Examples
+        --------
+        >>> batch = Analyzer().batch(["red wing", "wing of a wing"])
+        >>> batch.indptr.tolist(), batch.tokens.tolist(), batch.vocabulary
+        ([0, 2, 4], [0, 1, 1, 1], ['red', 'wing'])
+        """
+        from .building import tokenize  # building uses this module
+
+        return tokenize(texts, self, n_threads=n_threads)
+
+    # What building needs.
+
+    @property
+    def is_native(self) -> bool:
+        """Whether no Python callable finds the words."""
+        return self._words is None and self._parameters["tokenizer"] is None
+
+    def surfaces(self, text: str) -> list[str]:
+        """The tokens of the tokenizer callable (or of jieba) before their forms are taken."""
+        if self._words is not None:
+            return [surface for surface, _, _ in self._words(text)]
+        return [token if isinstance(token, str) else token[0] for token in self._called(text)]
+
+    def _surface_spans(self, text: str) -> list[tuple[str, int, int]]:
+        if self._words is not None:
+            return self._words(text)
+        spans = []
+        for i, token in enumerate(self._called(text)):
+            if isinstance(token, str):
+                raise ValueError(
+                    f"tokenizer: expected (token, start, end) where spans are needed, got str at token {i}"
+                )
+            spans.append(token)
+        return spans
+
+    def _called(self, text: str) -> Iterator[Any]:
+        """Checks what the tokenizer gives."""
+        given = self._parameters["tokenizer"](text)
+        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            raise TypeError(f"tokenizer: expected an iterable of tokens, got {type(given).__name__}")
+        earlier = 0
+        for i, token in enumerate(given):
+            if isinstance(token, str):
+                yield token
+                continue
+            if not isinstance(token, tuple) or len(token) != 3 or not isinstance(token[0], str):
+                raise TypeError(
+                    f"tokenizer: expected str or (str, start, end), got {type(token).__name__} at token {i}"
+                )
+            start, end = token[1:]
+            for bound in (start, end):
+                if isinstance(bound, bool) or not isinstance(bound, (int, np.integer)):
+                    raise TypeError(f"tokenizer: expected int spans, got {type(bound).__name__} at token {i}")
+            if not earlier <= start <= end <= len(text):
+                raise ValueError(
+                    f"tokenizer: expected ascending spans within the {len(text)} characters of the text, "
+                    f"got ({start}, {end}) at token {i}"
+                )
+            earlier = int(start)
+            yield token[0], int(start), int(end)
+
+    def stems_of(self, forms: list[str]) -> list[str] | None:
+        """The terms of distinct forms in one call of PyStemmer; None where forms are their own terms."""
+        return None if self._stems is None else self._stems.all(forms)
+
+    def reasons(self, text: str) -> list[tuple[str, str | None]]:
+        """Each word of a text and why it is dropped: "stop word", "too short", "too long", or None where it stays."""
+        if self.is_native:
+            words = [text[start:end] for start, end, _ in self._core.pieces(_check_text(text))]
+        else:
+            words = self.surfaces(_check_text(text))
+        forms = self._core.normalise(words)
+        unlimited = _core.search.Analyzer(
+            words="unicode", lowercase=self._parameters["lowercase"], cjk="whole", min_length=0,
+            max_length=_NO_LIMIT, stopwords=[],
+        ).normalise(words)  # fmt: skip
+        reasons: list[tuple[str, str | None]] = []
+        for word, form, full in zip(words, forms, map(str, unlimited), strict=True):
+            if form is not None:
+                reasons.append((word, None))
+            elif len(full) < self._parameters["min_length"]:
+                reasons.append((word, "too short"))
+            elif self.max_length is not None and len(full) > self.max_length:
+                reasons.append((word, "too long"))
+            else:
+                reasons.append((word, "stop word"))
+        return reasons
+
+    # Parameters.
+
+    @property
+    def language(self) -> str | None:
+        """The language of the stemmer, or None."""
+        value: str | None = self._parameters["language"]
+        return value
+
+    @property
+    def stopwords(self) -> tuple[str, ...]:
+        """The forms that are dropped, sorted."""
+        value: tuple[str, ...] = self._parameters["stopwords"]
+        return value
+
+    @property
+    def stem(self) -> bool:
+        """Whether tokens are stemmed."""
+        return bool(self._parameters["stem"])
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether case is folded."""
+        return bool(self._parameters["lowercase"])
+
+    @property
+    def min_length(self) -> int:
+        """The fewest code points of a token."""
+        return int(self._parameters["min_length"])
+
+    @property
+    def max_length(self) -> int | None:
+        """The most code points of a token; None: no limit."""
+        value: int | None = self._parameters["max_length"]
+        return value
+
+    @property
+    def cjk(self) -> str | None:
+        """How unspaced scripts are cut."""
+        value: str | None = self._parameters["cjk"]
+        return value
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The callable that replaces the first two steps, or None."""
+        value: Tokenizer | None = self._parameters["tokenizer"]
+        return value
+
+    def to_params(self) -> dict[str, Any]:
+        """The parameters as JSON values, with the versions of the Unicode tables and of the stemmer.
+
+        A tokenizer is given by its name only.
+        """
+        if self._kind == "plain":
+            return {"kind": "plain"}
+        params = {name: self._parameters[name] for name in self._NAMES}
+        params["stopwords"] = list(params["stopwords"])
+        params["tokenizer"] = None if self.tokenizer is None else _name_of(self.tokenizer)
+        params["kind"] = "unicode"
+        params["unicode_version"] = _core.search.unicode_version
+        params["stemmer_version"] = stemmer_version() if self.stem else None
+        return params
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], *, tokenizer: Tokenizer | None = None) -> Analyzer:
+        """The analyzer that `to_params` described.
+
+        Parameters
+        ----------
+        params : mapping
+            What `to_params` returned.
+        tokenizer : callable, optional
+            The tokenizer that was named.
+
+        Raises
+        ------
+        ValueError
+            If parameters are missing, unknown or out of range, or a tokenizer was named and none is given.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the stemmer or the Unicode tables have another version now: a few words may differ.
+        """
+        if not isinstance(params, Mapping):
+            raise TypeError(f"params: expected a mapping, got {type(params).__name__}")
+        if params.get("kind") == "plain":
+            return _plain()
+        known = {*cls._NAMES, "kind", "unicode_version", "stemmer_version"}
+        if params.get("kind") != "unicode" or set(params) != known:
+            raise ValueError(f"params: expected the parameters {sorted(known)}, got {sorted(map(str, params))}")
+        if params["tokenizer"] is not None and tokenizer is None:
+            raise ValueError(f"tokenizer: expected the callable {params['tokenizer']!r}, got None")
+        analyzer = cls(
+            params["language"],
+            stopwords=None,
+            **{name: params[name] for name in ("stem", "lowercase", "min_length", "max_length", "cjk")},
+            tokenizer=tokenizer if params["tokenizer"] is not None else None,
+        )
+        stopwords = params["stopwords"]
+        if not isinstance(stopwords, list) or not all(isinstance(word, str) for word in stopwords):
+            raise ValueError("params: expected a list of str as stopwords")
+        analyzer._build("unicode", {**analyzer._parameters, "stopwords": tuple(sorted(set(stopwords)))})
+        for name, now in (
+            ("unicode_version", _core.search.unicode_version),
+            ("stemmer_version", stemmer_version() if analyzer.stem else None),
+        ):
+            if params[name] != now:
+                warnings.warn(
+                    f"the analyzer was saved with {name} {params[name]}, here it is {now}: a few words may be "
+                    "analysed differently; rebuild the index to be sure",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        return analyzer
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self._kind, *(self._parameters[name] for name in self._NAMES))
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Analyzer) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name}: an Analyzer is immutable; make another one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name}: an Analyzer is immutable; make another one")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._kind, self._parameters)
+
+    def __repr__(self) -> str:
+        if self._kind == "plain":
+            return "Analyzer.plain()"
+        defaults = _default()._parameters
+        changed = {name: self._parameters[name] for name in self._NAMES if self._parameters[name] != defaults[name]}
+        language = changed.pop("language", "english")
+        if language is None:
+            changed = {name: value for name, value in changed.items() if name not in ("stem", "stopwords") or value}
+        if "stopwords" in changed:
+            changed["stopwords"] = list(changed["stopwords"]) or None
+        arguments = [] if language == "english" else [repr(language)]
+        return f"Analyzer({', '.join(arguments + [f'{name}={value!r}' for name, value in changed.items()])})"
+
+
+class _JiebaWords:
+    """Words with their spans, Han cut by jieba."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._tokenize = _load_jieba()
+
+    def __call__(self, text: str) -> list[tuple[str, int, int]]:
+        words = []
+        for start, end, han in self._core.pieces(text):
+            if han:
+                words += [(word, start + s, start + e) for word, s, e in self._tokenize(text[start:end])]
+            else:
+                words.append((text[start:end], start, end))
+        return words
+
+
+@lru_cache(maxsize=1)
+def _load_jieba() -> Callable[[str], Iterable[tuple[str, int, int]]]:
+    import logging
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in its source, pkg_resources
+            import jieba
+    except ImportError as error:
+        raise ImportError("cjk='jieba' needs jieba; pip install 'likewise[jieba]'") from error
+    level = jieba.default_logger.level
+    jieba.default_logger.setLevel(logging.WARNING)  # it tells how long loading took, on stderr
+    try:
+        jieba.initialize()
+    finally:
+        jieba.default_logger.setLevel(level)
+    tokenize: Callable[[str], Iterable[tuple[str, int, int]]] = jieba.tokenize
+    return tokenize
+
+
+@lru_cache(maxsize=1)
+def _default() -> Analyzer:
+    return Analyzer()
+
+
+@lru_cache(maxsize=1)
+def _plain() -> Analyzer:
+    return Analyzer.plain()
+
+
+def _restore(kind: str, parameters: dict[str, Any]) -> Analyzer:
+    analyzer = Analyzer.__new__(Analyzer)
+    analyzer._build(kind, parameters)
+    return analyzer
+
+
+def _name_of(tokenizer: Tokenizer) -> str:
+    kind = tokenizer if hasattr(tokenizer, "__qualname__") else type(tokenizer)
+    module = getattr(kind, "__module__", None) or "builtins"  # method descriptors such as str.split have none
+    return f"{module}.{kind.__qualname__}"
+
+
+def _check_text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"text: expected str, got {type(text).__name__}")
+    return text
+
+
+def _check_language(language: object) -> None:
+    if language is None:
+        return
+    if not isinstance(language, str):
+        raise TypeError(f"language: expected str or None, got {type(language).__name__}")
+    import Stemmer
+
+    if language not in Stemmer.algorithms():
+        raise ValueError(
+            f"language: expected None or one of {', '.join(sorted(Stemmer.algorithms()))}, got {language!r}"
+        )
+
+
+def _check_length(name: str, value: object, least: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected int, got {type(value).__name__}")
+    if not least <= value < _NO_LIMIT:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+    return int(value)
+
+
+def _check_stopwords(stopwords: object, language: str | None, lowercase: bool) -> tuple[str, ...]:
+    """The forms of the stop words, sorted."""
+    if stopwords is None or stopwords is False or (language is None and stopwords is True):
+        return ()
+    if stopwords is True or isinstance(stopwords, str):
+        if stopwords is True and language != "english":
+            raise ValueError(
+                f"stopwords: expected a list or None for language {language!r}, got True [only English stop words are "
+                "shipped]"
+            )
+        if stopwords is not True and stopwords != "english":
+            raise ValueError(f"stopwords: expected True, 'english', an iterable of str or None, got {stopwords!r}")
+        stopwords = ENGLISH_STOPWORDS
+    if not isinstance(stopwords, Iterable) or isinstance(stopwords, bytes):
+        raise TypeError(
+            f"stopwords: expected True, 'english', an iterable of str or None, got {type(stopwords).__name__}"
+        )
+    words: list[str] = list(stopwords)
+    for i, word in enumerate(words):
+        if not isinstance(word, str):
+            raise TypeError(f"stopwords: expected str, got {type(word).__name__} at position {i}")
+    core = _core.search.Analyzer(
+        words="unicode", lowercase=lowercase, cjk="whole", min_length=0, max_length=_NO_LIMIT, stopwords=[]
+    )
+    return tuple(sorted({form for form in core.normalise(words) if form is not None}))
