@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .segmenting import JiebaWords
+from .stemming import Stems, stemmer_version, stems
 
 ENGLISH_STOPWORDS = (
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
@@ -23,7 +24,6 @@ ENGLISH_STOPWORDS = (
 Tokenizer = Callable[[str], Iterable[Any]]
 _CJK = {"bigram": "bigram", "unigram+bigram": "unigram+bigram", "jieba": "segmenter", None: "whole"}
 _NO_LIMIT = 2**32 - 1
-_MOST_CACHED_STEMS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,48 +53,6 @@ class TokenBatch:
             raise IndexError(f"i: expected a text of the {len(self)} in the batch, got {i}")
         i %= len(self)
         return [self.vocabulary[token] for token in self.tokens[self.indptr[i] : self.indptr[i + 1]]]
-
-
-class Stems:
-    """Snowball stems of one language, each distinct form once. Safe to share between threads."""
-
-    def __init__(self, language: str) -> None:
-        import Stemmer
-
-        # PyStemmer's own cache would keep every form a second time. A stemmer is not safe in two threads at once.
-        self._stemmer = Stemmer.Stemmer(language, 0)
-        self._lock = threading.Lock()
-        self._known: dict[str, str] = {}
-
-    def all(self, forms: list[str]) -> list[str]:
-        """The stem of each form, not remembered."""
-        with self._lock:
-            return list(self._stemmer.stemWords(forms))
-
-    def cached(self, forms: list[str]) -> list[str]:
-        """The stem of each form, remembered: for the few words of a query."""
-        known = self._known
-        try:
-            return [known[form] for form in forms]
-        except KeyError:
-            stems = self.all(forms)
-            if len(known) + len(forms) > _MOST_CACHED_STEMS:
-                known = self._known = {}
-            known.update(zip(forms, stems, strict=True))
-            return stems
-
-
-@lru_cache(maxsize=64)
-def _stems(language: str) -> Stems:
-    return Stems(language)
-
-
-def stemmer_version() -> str:
-    """The version of PyStemmer: other releases of Snowball may stem a few words differently."""
-    import Stemmer
-
-    version: Callable[[], str] | str | None = getattr(Stemmer, "__version__", None) or getattr(Stemmer, "version", None)
-    return str(version() if callable(version) else version)
 
 
 class Analyzer:
@@ -141,7 +99,7 @@ class Analyzer:
     [('wing', 3, 7), ('北京', 7, 9), ('京大', 8, 10), ('大学', 9, 11)]
     """
 
-    __slots__ = ("_core", "_kind", "_parameters", "_stems", "_words")
+    __slots__ = ("_core", "_kind", "_parameters", "_stems", "_words", "is_native")
     _NAMES: ClassVar[tuple[str, ...]] = (
         "language", "stopwords", "stem", "lowercase", "min_length", "max_length", "cjk", "tokenizer",
     )  # fmt: skip
@@ -150,6 +108,7 @@ class Analyzer:
     _parameters: dict[str, Any]
     _stems: Stems | None
     _words: Callable[[str], list[tuple[str, int, int]]] | None
+    is_native: bool  # no Python callable finds the words
 
     def __init__(
         self,
@@ -226,11 +185,12 @@ class Analyzer:
         set_(self, "_core", core)
         set_(self, "_kind", kind)
         set_(self, "_parameters", parameters)
-        set_(self, "_stems", _stems(parameters["language"]) if parameters["stem"] else None)
+        set_(self, "_stems", stems(parameters["language"]) if parameters["stem"] else None)
         words: Callable[[str], list[tuple[str, int, int]]] | None = None
         if parameters["cjk"] == "jieba" and parameters["tokenizer"] is None:
-            words = _JiebaWords(core)
+            words = JiebaWords(core)
         set_(self, "_words", words)
+        set_(self, "is_native", words is None and parameters["tokenizer"] is None)
 
     # Tokens.
 
@@ -294,11 +254,6 @@ class Analyzer:
         return tokenize(texts, self, n_threads=n_threads)
 
     # What building needs.
-
-    @property
-    def is_native(self) -> bool:
-        """Whether no Python callable finds the words."""
-        return self._words is None and self._parameters["tokenizer"] is None
 
     def surfaces(self, text: str) -> list[str]:
         """The tokens of the tokenizer callable (or of jieba) before their forms are taken."""
@@ -516,43 +471,6 @@ class Analyzer:
             changed["stopwords"] = list(changed["stopwords"]) or None
         arguments = [] if language == "english" else [repr(language)]
         return f"Analyzer({', '.join(arguments + [f'{name}={value!r}' for name, value in changed.items()])})"
-
-
-class _JiebaWords:
-    """Words with their spans, Han cut by jieba."""
-
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        self._tokenize = _load_jieba()
-
-    def __call__(self, text: str) -> list[tuple[str, int, int]]:
-        words = []
-        for start, end, han in self._core.pieces(text):
-            if han:
-                words += [(word, start + s, start + e) for word, s, e in self._tokenize(text[start:end])]
-            else:
-                words.append((text[start:end], start, end))
-        return words
-
-
-@lru_cache(maxsize=1)
-def _load_jieba() -> Callable[[str], Iterable[tuple[str, int, int]]]:
-    import logging
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in its source, pkg_resources
-            import jieba
-    except ImportError as error:
-        raise ImportError("cjk='jieba' needs jieba; pip install 'likewise[jieba]'") from error
-    level = jieba.default_logger.level
-    jieba.default_logger.setLevel(logging.WARNING)  # it tells how long loading took, on stderr
-    try:
-        jieba.initialize()
-    finally:
-        jieba.default_logger.setLevel(level)
-    tokenize: Callable[[str], Iterable[tuple[str, int, int]]] = jieba.tokenize
-    return tokenize
 
 
 @lru_cache(maxsize=1)
