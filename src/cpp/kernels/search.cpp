@@ -11,11 +11,16 @@ namespace {
 template <class T>
 std::size_t accumulate(const std::uint32_t* documents, const T* impacts, std::size_t n, std::uint32_t begin,
                        std::uint32_t end, T weight, T* sums) {
+  // The address of document 0's sum, were it there: saves a subtraction a posting.
+  const std::uintptr_t origin = reinterpret_cast<std::uintptr_t>(sums) - std::uintptr_t{begin} * sizeof(T);
+  const auto add = [=](std::size_t i) {
+    *reinterpret_cast<T*>(origin + std::uintptr_t{documents[i]} * sizeof(T)) += weight * impacts[i];
+  };
   std::size_t i = 0;
   for (; i + 8 <= n && documents[i + 7] < end; i += 8) {
-    for (std::size_t j = 0; j < 8; ++j) sums[documents[i + j] - begin] += weight * impacts[i + j];
+    for (std::size_t j = 0; j < 8; ++j) add(i + j);
   }
-  for (; i < n && documents[i] < end; ++i) sums[documents[i] - begin] += weight * impacts[i];
+  for (; i < n && documents[i] < end; ++i) add(i);
   return i;
 }
 
@@ -80,6 +85,63 @@ std::size_t collect(T* sums, T* totals, std::size_t n, std::uint32_t begin, T bo
     if (totals != nullptr) totals[i] = 0;
   }
   return count;
+}
+
+template <class T>
+std::size_t collect_bounded(T* sums, T* totals, const std::uint16_t* bounds, T scale, std::size_t n, std::uint32_t begin,
+                            T bound, std::uint32_t* documents, T* found_sums, T* found_totals, T* found_bounds) {
+  std::size_t count = 0;
+  const vec<T> limit = broadcast(bound), factor = broadcast(scale), zero{};
+  for (std::size_t i = 0; i < n; i += 4 * lanes<T>) {
+    vec<T> v[4], t[4], b[4];
+    std::uint32_t bits[4];
+    for (std::size_t j = 0; j < 4; ++j) {
+      v[j] = load(sums + i + j * lanes<T>);
+      store(sums + i + j * lanes<T>, zero);
+      b[j] = v[j] + factor * load_u16<T>(bounds + i + j * lanes<T>);
+    }
+    if (totals != nullptr) {
+      for (std::size_t j = 0; j < 4; ++j) {
+        t[j] = load(totals + i + j * lanes<T>);
+        store(totals + i + j * lanes<T>, zero);
+        b[j] += t[j];
+      }
+    }
+    for (std::size_t j = 0; j < 4; ++j) bits[j] = greater_bits(b[j], limit);
+    if ((bits[0] | bits[1] | bits[2] | bits[3]) == 0) continue;
+    for (std::size_t j = 0; j < 4; ++j) {
+      const std::uint32_t first = begin + static_cast<std::uint32_t>(i + j * lanes<T>);
+      if (totals != nullptr) compress(t[j], first, bits[j], found_totals + count, documents + count);
+      compress(v[j], first, bits[j], found_sums + count, documents + count);
+      compress(b[j], first, bits[j], found_bounds + count, documents + count);
+      count += static_cast<std::size_t>(__builtin_popcount(bits[j]));
+    }
+  }
+  return count;
+}
+
+void sum_nibbles(const std::uint8_t* const* lists, std::size_t n_lists, std::size_t n_chunks, std::uint16_t* bounds) {
+  using V = vec<std::uint8_t>;
+  constexpr std::size_t w = lanes<std::uint8_t>, parts = 64 / w;
+  constexpr std::size_t kGroup = 17;  // 17 * 15 still fits a byte
+  const V low_half = broadcast<std::uint8_t>(15);
+  std::memset(bounds, 0, n_chunks * 128 * sizeof *bounds);
+  for (std::size_t group = 0; group < n_lists; group += kGroup) {
+    const std::size_t end = group + kGroup < n_lists ? group + kGroup : n_lists;
+    for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
+      V low[parts] = {}, high[parts] = {};
+      for (std::size_t i = group; i < end; ++i)
+        for (std::size_t j = 0; j < parts; ++j) {
+          const V v = load(lists[i] + chunk * 64 + j * w);
+          low[j] += v & low_half;
+          high[j] += (v >> 4) & low_half;
+        }
+      for (std::size_t j = 0; j < parts; ++j) {
+        add_to_u16(bounds + chunk * 128 + j * w, low[j]);
+        add_to_u16(bounds + chunk * 128 + 64 + j * w, high[j]);
+      }
+    }
+  }
 }
 
 template <class T>
@@ -149,11 +211,12 @@ void count_extremes(const std::uint8_t* values, std::size_t n, std::size_t* zero
 }
 
 template <class T>
-constexpr ScoreKernels<T> score_kernels{accumulate<T>, flush<T>, flush_at<T>, collect<T>, collect_at<T>};
+constexpr ScoreKernels<T> score_kernels{accumulate<T>, flush<T>, flush_at<T>, collect<T>, collect_bounded<T>, collect_at<T>};
 
 }  // namespace
 
 extern const SearchKernels search_kernels;
-constexpr SearchKernels search_kernels{score_kernels<float>, score_kernels<double>, count_descents, count_extremes};
+constexpr SearchKernels search_kernels{score_kernels<float>, score_kernels<double>, sum_nibbles, count_descents,
+                                       count_extremes};
 
 }  // namespace likewise::kernels::LIKEWISE_LEVEL

@@ -78,6 +78,26 @@ inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
 #endif
 }
 
+/// lanes<T> unsigned 16-bit numbers as T.
+template <class T>
+inline vec<T> load_u16(const std::uint16_t* p) {
+  typedef std::uint16_t narrow __attribute__((vector_size(2 * lanes<T>)));
+  narrow v;
+  std::memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, vec<T>);
+}
+
+/// sums[i] += v[i], for lanes<std::uint8_t> sums.
+inline void add_to_u16(std::uint16_t* sums, vec<std::uint8_t> v) {
+  typedef std::uint8_t half __attribute__((vector_size(kBytes / 2)));
+  half parts[2];
+  std::memcpy(&parts, &v, sizeof parts);
+  for (std::size_t i = 0; i < 2; ++i) {
+    std::uint16_t* at = sums + i * lanes<std::uint16_t>;
+    store(at, load(at) + __builtin_convertvector(parts[i], vec<std::uint16_t>));
+  }
+}
+
 /// The larger of each pair of lanes.
 inline vec<std::uint32_t> maximum(vec<std::uint32_t> a, vec<std::uint32_t> b) {
   return a > b ? a : b;

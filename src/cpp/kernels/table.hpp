@@ -20,7 +20,12 @@ struct ScoreKernels {
   /// null: nothing is added, and `found_totals` stays untouched. The outputs need room for n + 16 entries.
   std::size_t (*collect)(T* sums, T* totals, std::size_t n, std::uint32_t begin, T bound, std::uint32_t* documents,
                          T* found_sums, T* found_totals);
-  /// The same at the given documents only (in their order); room for one entry more than can be found.
+  /// Moves out the documents whose sum + total + scale * bounds[i] is above `bound`, with that value, and zeroes all n
+  /// of the sums and totals. n is a multiple of 64; `totals` as before.
+  std::size_t (*collect_bounded)(T* sums, T* totals, const std::uint16_t* bounds, T scale, std::size_t n,
+                                 std::uint32_t begin, T bound, std::uint32_t* documents, T* found_sums, T* found_totals,
+                                 T* found_bounds);
+  /// As `collect`, at the given documents only (in their order); room for one entry more than can be found.
   std::size_t (*collect_at)(const std::uint32_t* at, std::size_t n, std::uint32_t begin, T bound, T* sums, T* totals,
                             std::uint32_t* documents, T* found_sums, T* found_totals);
 };
@@ -28,6 +33,9 @@ struct ScoreKernels {
 struct SearchKernels {
   ScoreKernels<float> f32;
   ScoreKernels<double> f64;
+  /// bounds[i] = sum over the lists of their four-bit value for document i, for n_chunks chunks of 128 documents. A
+  /// chunk is 64 bytes: the low halves are its first 64 documents, the high halves the others. Reads each list once.
+  void (*sum_nibbles)(const std::uint8_t* const* lists, std::size_t n_lists, std::size_t n_chunks, std::uint16_t* bounds);
   /// Number of i with values[i] >= values[i + 1], i + 1 < n; raises *largest to the largest value. Reads once.
   std::size_t (*count_descents)(const std::uint32_t* values, std::size_t n, std::uint32_t* largest);
   /// Number of bytes equal to 0 and to 255.

@@ -1,6 +1,7 @@
 #include "core/search/engine.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <mutex>
 #include <numeric>
@@ -78,35 +79,76 @@ ForwardIndex::ForwardIndex(const Segment& segment) {
   offsets_[0] = 0;
 }
 
+FrequentTerms::FrequentTerms(const Segment& segment, const Formula& formula)
+    : n_chunks_((segment.n_docs() + NibbleList::kChunk - 1) / NibbleList::kChunk), terms_([&] {
+        // Terms of equal frequency are taken all or none, so that those taken are the last of every query's order.
+        const std::size_t n_docs = segment.n_docs(), n_postings = segment.arrays().posting_documents.size;
+        const auto room = static_cast<std::size_t>(kShare * static_cast<double>(n_postings)) / (n_chunks_ * 68 + 1);
+        std::vector<std::uint32_t> terms;
+        for (std::uint32_t t = 0; t < segment.terms().size(); ++t)
+          if (segment.document_frequency(t) > n_docs / 64) terms.push_back(t);
+        if (terms.size() > room) {
+          std::sort(terms.begin(), terms.end(), [&](std::uint32_t a, std::uint32_t b) {
+            return segment.document_frequency(a) > segment.document_frequency(b);
+          });
+          const std::uint32_t too_rare = segment.document_frequency(terms[room]);
+          while (!terms.empty() && segment.document_frequency(terms.back()) <= too_rare) terms.pop_back();
+          std::sort(terms.begin(), terms.end());
+        }
+        return terms;
+      }()),
+      nibbles_(terms_.size() * n_chunks_ * 64),
+      counts_(terms_.size() * n_chunks_) {
+  double largest = 0;
+  for (const std::uint32_t term : terms_) largest = std::max(largest, formula.idf(segment.document_frequency(term)));
+  scale_ = largest * formula.largest_gain() / 15 * (1 + 1e-6);
+}
+
+namespace {
+
+Statistics statistics_of(const Segment& segment) {
+  Statistics s;
+  s.n_docs = segment.n_docs();
+  s.n_terms = segment.terms().size();
+  s.n_postings = segment.arrays().posting_documents.size;
+  s.n_tokens = segment.n_tokens();
+  if (s.n_docs > 0) s.average_length = static_cast<double>(s.n_tokens) / static_cast<double>(s.n_docs);
+  return s;
+}
+
+Formula formula_of(const Segment& segment, const Scoring& scoring) {
+  const Statistics s = statistics_of(segment);
+  Formula formula(scoring, static_cast<double>(s.n_docs), s.average_length);
+  if (scoring.variant == Variant::okapi && s.n_terms > 0) {
+    double sum = 0;
+    for (std::uint32_t t = 0; t < s.n_terms; ++t) sum += formula.odds(segment.document_frequency(t));
+    formula.set_okapi_floor(sum / static_cast<double>(s.n_terms));
+  }
+  return formula;
+}
+
+Scoring lucene_of(Scoring scoring) {
+  scoring.variant = Variant::lucene;
+  return scoring;
+}
+
+}  // namespace
+
 template <class T>
 Engine<T>::Engine(Segment segment, const Scoring& scoring)
     : segment_(std::move(segment)),
-      formula_(scoring, 0, 0),
-      lucene_(scoring, 0, 0),
-      impacts_(segment_.arrays().posting_documents.size),
-      bounds_(segment_.terms().size()),
-      derived_(segment_.terms().size()) {
-  statistics_.n_docs = segment_.n_docs();
-  statistics_.n_terms = segment_.terms().size();
-  statistics_.n_postings = segment_.arrays().posting_documents.size;
-  statistics_.n_tokens = segment_.n_tokens();
-  const double n_docs = static_cast<double>(statistics_.n_docs);
-  if (statistics_.n_docs > 0) statistics_.average_length = static_cast<double>(statistics_.n_tokens) / n_docs;
-  formula_ = Formula(scoring, n_docs, statistics_.average_length);
-  Scoring lucene = scoring;
-  lucene.variant = Variant::lucene;
-  lucene_ = Formula(lucene, n_docs, statistics_.average_length);
-  if (scoring.variant == Variant::okapi && statistics_.n_terms > 0) {
-    double sum = 0;
-    for (std::uint32_t t = 0; t < statistics_.n_terms; ++t) sum += formula_.odds(document_frequency(t));
-    formula_.set_okapi_floor(sum / static_cast<double>(statistics_.n_terms));
-  }
-}
+      statistics_(statistics_of(segment_)),
+      formula_(formula_of(segment_, scoring)),
+      lucene_(formula_of(segment_, lucene_of(scoring))),
+      impacts_(statistics_.n_postings),
+      bounds_(statistics_.n_terms),
+      derived_(statistics_.n_terms),
+      frequent_(segment_, formula_) {}
 
 template <class T>
 std::uint64_t Engine<T>::bytes() const noexcept {
   const ForwardIndex* forward = forward_.load(std::memory_order_acquire);
-  return segment_.bytes() + sizeof(T) * statistics_.n_postings + (sizeof(TermBounds<T>) + 1) * statistics_.n_terms +
+  return segment_.bytes() + frequent_.bytes() + sizeof(T) * statistics_.n_postings + (sizeof(TermBounds<T>) + 1) * statistics_.n_terms +
          (forward != nullptr ? forward->bytes() : 0);
 }
 
@@ -122,19 +164,36 @@ void Engine<T>::derive_term(std::uint32_t term) const {
     impacts_[p] = static_cast<T>(idf_of_term * formula_.gain(segment_.frequency(p), length));
     largest = std::max(largest, impacts_[p]);
   }
+  if (const std::size_t at = frequent_.find(term); at < frequent_.size()) {
+    const NibbleList list = frequent_[at];
+    const double per_step = frequent_.scale() > 0 ? 1 / frequent_.scale() : 0;
+    std::size_t chunk = 0;
+    for (std::uint64_t p = begin; p < end; ++p) {
+      const std::uint32_t document = a.posting_documents[p];
+      while (chunk * NibbleList::kChunk <= document) list.counts[chunk++] = static_cast<std::uint32_t>(p - begin);
+      const double steps = std::ceil(static_cast<double>(impacts_[p]) * per_step);
+      list.set(document, static_cast<std::uint32_t>(std::min(15.0, std::max(1.0, steps))));
+    }
+    while (chunk < frequent_.n_chunks()) list.counts[chunk++] = static_cast<std::uint32_t>(end - begin);
+  }
   TermBounds<T>& bounds = bounds_[term];
   bounds.largest = largest;
   if (end - begin < kBoundRanks[0] || !(largest > 0)) return;
-  // Lower bounds from a histogram of 256 steps: the lower edge of the step that holds the rank, a hair lower still.
+  // Lower bounds from a histogram: the lower edge of the step that holds the rank.
   const double steps = 255.0 / static_cast<double>(largest);
   std::uint64_t histogram[256] = {};
   for (std::uint64_t p = begin; p < end; ++p) ++histogram[static_cast<std::size_t>(impacts_[p] * steps)];
   std::uint64_t above = 0;
   for (std::size_t step = 256, rank = 0; step-- > 0;) {
     above += histogram[step];
-    while (rank < 3 && above >= kBoundRanks[rank])
-      bounds.at_least[rank++] = static_cast<T>(static_cast<double>(step) / steps * (1 - 1e-6));
+    while (rank < 3 && above >= kBoundRanks[rank]) bounds.steps[rank++] = static_cast<std::uint8_t>(step);
   }
+}
+
+template <class T>
+NibbleList Engine<T>::nibbles_of(std::uint32_t term) const {
+  const std::size_t at = frequent_.find(term);
+  return at < frequent_.size() ? frequent_[at] : NibbleList();
 }
 
 template <class T>

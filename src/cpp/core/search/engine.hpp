@@ -1,9 +1,11 @@
 // An index that answers: impacts derived from the stored integers at a term's first use, and the queries over them.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
+#include "core/search/frequent.hpp"
 #include "core/search/scoring.hpp"
 #include "core/search/segment.hpp"
 #include "kernels/table.hpp"
@@ -27,11 +29,13 @@ class ZeroedArray {
   T* data_;
 };
 
-/// Lower bounds of a term's 11th, 101st and 1001st largest impact, so that they hold for k = 10, 100 and 1000 with one
-/// document left out; and its largest impact.
+/// A term's largest impact, and lower bounds of its 11th, 101st and 1001st largest one in 255ths of it, so that they
+/// hold for k = 10, 100 and 1000 with one document left out.
 template <class T>
 struct TermBounds {
-  T largest, at_least[3];
+  T largest;
+  std::uint8_t steps[3];
+  T at_least(std::size_t rank) const { return largest * static_cast<T>(steps[rank] / 255.0 * (1 - 1e-6)); }
 };
 inline constexpr std::size_t kBoundRanks[3] = {11, 101, 1001};
 
@@ -60,6 +64,35 @@ class ForwardIndex {
   }
   std::vector<std::uint64_t> offsets_;
   std::vector<std::uint8_t> bytes_;
+};
+
+/// Which terms get nibble lists: the most frequent ones, as long as all lists together take at most kShare bytes a
+/// posting of the index. A list is filled when its term is derived.
+class FrequentTerms {
+ public:
+  static constexpr double kShare = 1.2;
+
+  FrequentTerms(const Segment& segment, const Formula& formula);
+  /// Position of the term among the frequent ones, or size().
+  std::size_t find(std::uint32_t term) const noexcept {
+    const auto at = std::lower_bound(terms_.begin(), terms_.end(), term);
+    return at != terms_.end() && *at == term ? static_cast<std::size_t>(at - terms_.begin()) : terms_.size();
+  }
+  std::size_t size() const noexcept { return terms_.size(); }
+  NibbleList operator[](std::size_t i) const noexcept {
+    return {nibbles_.data() + i * n_chunks_ * 64, counts_.data() + i * n_chunks_};
+  }
+  /// A nibble v stands for an impact of at most v * scale().
+  double scale() const noexcept { return scale_; }
+  std::size_t n_chunks() const noexcept { return n_chunks_; }
+  std::uint64_t bytes() const noexcept { return terms_.size() * n_chunks_ * 68; }
+
+ private:
+  std::size_t n_chunks_;
+  std::vector<std::uint32_t> terms_;  // ascending
+  double scale_ = 0;
+  ZeroedArray<std::uint8_t> nibbles_;
+  ZeroedArray<std::uint32_t> counts_;
 };
 
 template <class T>
@@ -100,16 +133,20 @@ class Engine final : public Index {
     const T* impacts;
     std::size_t n;
     T weight;
-    double bound;  // weight * largest impact
+    double bound;               // weight * largest impact
+    NibbleList nibbles;         // of a frequent term
     std::size_t begin = 0, position = 0;
   };
   struct Plan {
     std::vector<Cursor> cursors;
     T baseline = 0;
+    double nibble_scale = 0;
     T primed = 0;              // the k-th best score is at least this
     std::size_t n_postings = 0;
   };
   Plan plan(const Query& query, std::size_t k) const;
+  /// The bounds of a frequent term; null pointers for any other.
+  NibbleList nibbles_of(std::uint32_t term) const;
   T canonical(const Plan& plan, std::uint32_t document) const;
 
   void derive(const std::vector<std::uint32_t>& terms) const;
@@ -117,13 +154,14 @@ class Engine final : public Index {
   const ForwardIndex& forward() const;
 
   Segment segment_;
+  Statistics statistics_;
   Formula formula_;
   Formula lucene_;  // keywords are weighted by the idf that is always positive
-  Statistics statistics_;
   // Derived at first use, under lazy_initialisation_mutex(); a term's flag is set after its values.
   ZeroedArray<T> impacts_;
   ZeroedArray<TermBounds<T>> bounds_;
   ZeroedArray<std::atomic<std::uint8_t>> derived_;
+  FrequentTerms frequent_;
   mutable std::atomic<const ForwardIndex*> forward_{nullptr};
   mutable std::unique_ptr<const ForwardIndex> forward_owner_;
 

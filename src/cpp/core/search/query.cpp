@@ -1,9 +1,12 @@
 // Queries: documents are taken in windows, a window's sums lie in the cache. Terms go in canonical order (engine.hpp).
-// Once the k best so far promise enough, the longest lists are left out: a document that holds none of the other
-// terms cannot reach the threshold, and the few that might are completed by looking the left-out terms up (MaxScore:
-// Turtle and Flood 1995). Completion continues the same sum in the same order, so no result depends on it.
+// The longest lists, which come last, are not summed where a bound will do. Where many documents are touched, frequent
+// terms enter by their four-bit bounds (frequent.hpp); where few are, lists are left out whole as soon as the k best so
+// far promise more than all of them together (MaxScore: Turtle and Flood 1995). Either way the documents that may still
+// reach the k best are completed: the same sum goes on in the same order, so no result depends on the choice.
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "core/dispatch.hpp"
@@ -15,11 +18,13 @@ namespace likewise::search {
 namespace {
 
 constexpr std::size_t kBlock = 32;  // terms summed from zero before they join the total: keeps long sums within 1e-6
-constexpr std::size_t kWide = 65536, kNarrow = 8192;
+constexpr std::size_t kWide = 65536, kNarrow = 4096, kFirst = 512;
 constexpr std::size_t kDense = 8;       // narrow windows, read whole, from one posting in kDense documents up
 constexpr double kExclusion = 0.5;      // share of the threshold that left-out terms may make up together
 constexpr std::size_t kAhead = 3, kLinesAhead = 16;
 constexpr std::size_t kMinList = 128;   // shorter lists are not worth leaving out
+constexpr std::size_t kMostRepeats = 16, kMostBounded = 256;  // together below what 16-bit sums hold
+constexpr double kLookUp = 12;          // postings that can be summed in the time of one look-up
 
 template <class T>
 const kernels::ScoreKernels<T>& score_kernels();
@@ -32,12 +37,24 @@ const kernels::ScoreKernels<double>& score_kernels<double>() {
   return kernel_table().search.f64;
 }
 
+/// A document whose frequent terms are known by their bounds only.
+template <class T>
+struct Candidate {
+  T bound, sum, total;
+  std::uint32_t document;
+};
+
 /// What a thread needs to answer one query after the other. The sums are all zero between queries.
 template <class T>
 struct Workspace {
   std::vector<T> sums = std::vector<T>(kWide), totals = std::vector<T>(kWide);
   std::vector<std::uint32_t> documents = std::vector<std::uint32_t>(kWide + 16);
   std::vector<T> found_sums = std::vector<T>(kWide + 16), found_totals = std::vector<T>(kWide + 16);
+  std::vector<T> found_bounds = std::vector<T>(kNarrow + 16);
+  std::vector<std::uint16_t> nibble_sums = std::vector<std::uint16_t>(kNarrow);
+  std::vector<const std::uint8_t*> lists, lists_here;
+  std::vector<Candidate<T>> candidates;
+  std::vector<const T*> impacts;
   TopK<T> best;
   bool dirty = false;
 
@@ -47,6 +64,8 @@ struct Workspace {
       std::fill(totals.begin(), totals.end(), T(0));
     }
     dirty = true;
+    lists.clear();
+    candidates.clear();
   }
 };
 
@@ -73,15 +92,24 @@ class Search {
   void run(std::size_t k, Method method, std::int64_t excluded) {
     TopK<T>& best = space_.best;
     best.start(k, method == Method::exhaustive ? T(0) : plan_.primed);
+    k_ = k;
+    excluded_ = excluded;
     n_summed_ = cursors_.size();
     // Partial sums and their bounds carry at most this relative rounding error.
     slack_ = 2.0 * static_cast<double>(cursors_.size() + 4) * static_cast<double>(std::numeric_limits<T>::epsilon());
-    for (std::size_t begin = 0; begin < n_docs_; begin += width_) {
+    if (method != Method::exhaustive && dense_) bound_frequent();
+    const bool bounded = !space_.lists.empty();
+    std::size_t width = bounded ? kFirst : width_;
+    for (std::size_t begin = 0; begin < n_docs_; begin += std::exchange(width, std::min(2 * width, width_))) {
       poll_interrupt();
-      if (method != Method::exhaustive) leave_out(best.threshold());
+      if (method != Method::exhaustive && !dense_) leave_out(best.threshold());
       const std::uint32_t first = static_cast<std::uint32_t>(begin);
-      const std::size_t n = std::min(width_, n_docs_ - begin);
+      const std::size_t n = std::min(width, n_docs_ - begin);
       const bool blocks = sum_window(first, n);
+      if (bounded) {
+        gather(first, n, blocks);
+        continue;
+      }
       const std::size_t found = collect(first, n, blocks, lower_bound(best.threshold()));
       if (n_summed_ == cursors_.size()) {
         for (std::size_t i = 0; i < found; ++i) {
@@ -89,9 +117,10 @@ class Search {
           best.push(space_.found_sums[i] + (blocks ? space_.found_totals[i] : T(0)) + plan_.baseline, space_.documents[i]);
         }
       } else {
-        complete(found, blocks, excluded);
+        complete(found, blocks);
       }
     }
+    if (bounded) complete_gathered();
   }
 
   void score_all(T* scores) {
@@ -180,12 +209,102 @@ class Search {
     }
   }
 
+  /// Takes the frequent terms at the end of the sum by their bounds, if that promises to be cheaper.
+  void bound_frequent() {
+    space_.lists.clear();
+    std::size_t from = cursors_.size(), n_postings = 0;
+    T least = 0, most = 0;
+    while (from > 0 && cursors_[from - 1].nibbles.nibbles != nullptr) {
+      const T weight = cursors_[from - 1].weight;
+      const T low = least > 0 ? std::min(least, weight) : weight, high = std::max(most, weight);
+      if (high > kMostRepeats * low || cursors_.size() - from >= kMostBounded) break;
+      least = low;
+      most = high;
+      n_postings += cursors_[--from].n;
+    }
+    const std::size_t n_bounded = cursors_.size() - from;
+    const double to_complete = static_cast<double>(k_ * n_bounded) * (2 + std::log2(static_cast<double>(n_docs_ / width_ + 1)));
+    if (to_complete * kLookUp > static_cast<double>(n_postings)) return;
+    n_summed_ = from;
+    bound_scale_ = static_cast<T>(plan_.nibble_scale * static_cast<double>(least) * (1 + slack_));
+    promising_ = lower_bound(space_.best.threshold());
+    // A weight counts as the next whole multiple of the least one.
+    for (std::size_t t = from; t < cursors_.size(); ++t) {
+      const auto repeats = static_cast<std::size_t>(std::ceil(cursors_[t].weight / least));
+      space_.lists.insert(space_.lists.end(), repeats, cursors_[t].nibbles.nibbles);
+    }
+    enough_ = k_ + 64;
+  }
+
+  /// Keeps the window's documents whose bound promises enough.
+  void gather(std::uint32_t first, std::size_t n, bool blocks) {
+    const std::size_t n_chunks = (n + NibbleList::kChunk - 1) / NibbleList::kChunk;
+    space_.lists_here.clear();
+    for (const std::uint8_t* list : space_.lists) space_.lists_here.push_back(list + first / NibbleList::kChunk * 64);
+    kernel_table().search.sum_nibbles(space_.lists_here.data(), space_.lists_here.size(), n_chunks, space_.nibble_sums.data());
+    const std::size_t found = kernels_.collect_bounded(
+        space_.sums.data(), blocks ? space_.totals.data() : nullptr, space_.nibble_sums.data(), bound_scale_,
+        n_chunks * NibbleList::kChunk, first, promising_, space_.documents.data(), space_.found_sums.data(),
+        space_.found_totals.data(), space_.found_bounds.data());
+    std::vector<Candidate<T>>& candidates = space_.candidates;
+    for (std::size_t i = 0; i < found; ++i) {
+      if (static_cast<std::int64_t>(space_.documents[i]) == excluded_) continue;
+      candidates.push_back({space_.found_bounds[i], space_.found_sums[i], blocks ? space_.found_totals[i] : T(0), space_.documents[i]});
+    }
+    if (candidates.size() < enough_) return;
+    complete_best(k_);
+    enough_ = std::max(4 * k_ + 64, 2 * candidates.size());
+  }
+
+  /// Completes the n gathered documents of the largest bounds, and drops those that the new threshold rules out.
+  void complete_best(std::size_t n) {
+    constexpr std::size_t kTogether = 16;  // documents a batch: their look-ups miss the cache together
+    std::vector<Candidate<T>>& candidates = space_.candidates;
+    n = std::min(n, candidates.size());
+    const auto rest = candidates.begin() + static_cast<std::ptrdiff_t>(n);
+    if (rest != candidates.end())
+      std::nth_element(candidates.begin(), rest, candidates.end(),
+                       [](const Candidate<T>& a, const Candidate<T>& b) { return a.bound > b.bound; });
+    space_.impacts.resize(kTogether * (cursors_.size() - n_summed_));
+    for (std::size_t begin = 0; begin < n; begin += kTogether) {
+      const std::size_t end = std::min(n, begin + kTogether);
+      const T** impact = space_.impacts.data();
+      for (std::size_t i = begin; i < end; ++i)
+        for (std::size_t t = n_summed_; t < cursors_.size(); ++t, ++impact) {
+          const std::size_t at = find(cursors_[t], candidates[i].document);
+          *impact = at != cursors_[t].n ? cursors_[t].impacts + at : nullptr;
+          __builtin_prefetch(*impact);
+        }
+      impact = space_.impacts.data();
+      for (std::size_t i = begin; i < end; ++i) {
+        T sum = candidates[i].sum, total = candidates[i].total;
+        for (std::size_t t = n_summed_; t < cursors_.size(); ++t, ++impact) {
+          if (t % kBlock == 0) {
+            total += sum;
+            sum = 0;
+          }
+          if (*impact != nullptr) sum += cursors_[t].weight * **impact;
+        }
+        space_.best.push(sum + total + plan_.baseline, candidates[i].document);
+      }
+    }
+    space_.best.tighten();
+    promising_ = lower_bound(space_.best.threshold());
+    const auto kept = std::remove_if(rest, candidates.end(), [&](const Candidate<T>& c) { return !(c.bound > promising_); });
+    candidates.erase(kept, candidates.end());
+    candidates.erase(candidates.begin(), rest);
+  }
+
+  void complete_gathered() {
+    for (std::size_t n = k_; !space_.candidates.empty(); n = k_ / 4 + 16) complete_best(n);
+  }
+
   /// Adds the left-out terms to the found documents' sums, and keeps those that still reach the threshold.
-  void complete(std::size_t found, bool blocks, std::int64_t excluded) {
+  void complete(std::size_t found, bool blocks) {
     TopK<T>& best = space_.best;
     for (std::size_t i = 0; i < found; ++i) {
       const std::uint32_t document = space_.documents[i];
-      if (static_cast<std::int64_t>(document) == excluded) continue;
+      if (static_cast<std::int64_t>(document) == excluded_) continue;
       T sum = space_.found_sums[i], total = blocks ? space_.found_totals[i] : T(0);
       const double needed = (static_cast<double>(best.threshold()) * (1 - slack_) - static_cast<double>(plan_.baseline)) * (1 - slack_);
       double rest = left_out_;
@@ -201,29 +320,32 @@ class Search {
           total += sum;
           sum = 0;
         }
-        const std::uint32_t* at = find(c, document);
-        if (at != nullptr) sum += c.weight * c.impacts[at - c.documents];
+        const std::size_t at = find(c, document);
+        if (at != c.n) sum += c.weight * c.impacts[at];
       }
       if (reaches) best.push(sum + total + plan_.baseline, document);
     }
   }
 
-  /// Branch-free binary search.
-  static const std::uint32_t* find(const Cursor& c, std::uint32_t document) {
+  /// Position of the document in the list, or its length.
+  static std::size_t find(const Cursor& c, std::uint32_t document) {
+    if (c.nibbles.nibbles != nullptr) return c.nibbles.get(document) != 0 ? c.nibbles.rank(document) : c.n;
     const std::uint32_t* base = c.documents;
-    std::size_t n = c.n;
-    while (n > 1) {
+    for (std::size_t n = c.n; n > 1;) {  // without branches
       const std::size_t half = n / 2;
       base += base[half] <= document ? half : 0;
       n -= half;
     }
-    return *base == document ? base : nullptr;
+    return *base == document ? static_cast<std::size_t>(base - c.documents) : c.n;
   }
 
   typename Engine_::Plan& plan_;
   std::vector<Cursor>& cursors_;
-  std::size_t n_docs_, width_, n_summed_ = 0;
+  std::size_t n_docs_, width_, n_summed_ = 0, k_ = 0;
+  std::int64_t excluded_ = -1;
   bool dense_;
+  T bound_scale_ = 0, promising_ = 0;  // promising: bounds at or below cannot reach the k best
+  std::size_t enough_ = 0;             // gathered documents, to complete the best of them
   double left_out_ = 0, slack_ = 0;
   const kernels::ScoreKernels<T>& kernels_;
   Workspace<T>& space_;
@@ -248,6 +370,7 @@ typename Engine<T>::Plan Engine<T>::plan(const Query& query, std::size_t k) cons
     return da != db ? da < db : query.terms[a] < query.terms[b];
   });
   Plan plan;
+  plan.nibble_scale = frequent_.scale();
   plan.cursors.reserve(order.size());
   plan.baseline = static_cast<T>(baseline(query));
   const std::size_t rank = k <= 10 ? 0 : k <= 100 ? 1 : 2;
@@ -260,10 +383,11 @@ typename Engine<T>::Plan Engine<T>::plan(const Query& query, std::size_t k) cons
     c.impacts = impacts_.data() + begin;
     c.n = document_frequency(term);
     c.weight = static_cast<T>(query.weights[i]);
+    c.nibbles = nibbles_of(term);
     c.bound = static_cast<double>(c.weight * bounds_[term].largest);
     bound += c.bound;
     plan.n_postings += c.n;
-    if (k <= 1000) plan.primed = std::max(plan.primed, c.weight * bounds_[term].at_least[rank] + plan.baseline);
+    if (k <= 1000) plan.primed = std::max(plan.primed, c.weight * bounds_[term].at_least(rank) + plan.baseline);
     plan.cursors.push_back(c);
   }
   if (!(bound < static_cast<double>(std::numeric_limits<T>::max())))
@@ -280,8 +404,8 @@ T Engine<T>::canonical(const Plan& plan, std::uint32_t document) const {
       sum = 0;
     }
     const Cursor& c = plan.cursors[i];
-    const std::uint32_t* at = Search<T>::find(c, document);
-    if (at != nullptr) sum += c.weight * c.impacts[at - c.documents];
+    const std::size_t at = Search<T>::find(c, document);
+    if (at != c.n) sum += c.weight * c.impacts[at];
   }
   return sum + total + plan.baseline;
 }
@@ -298,10 +422,10 @@ std::size_t Engine<T>::search(const Query& query, std::size_t k, Method method, 
   Search<T> search(plan, statistics_.n_docs, space);
   search.run(k, method, excluded);
   space.dirty = false;
-  const std::vector<Key<T>>& best = space.best.finish();
+  const auto& best = space.best.finish();
   for (std::size_t i = 0; i < best.size(); ++i) {
-    documents[i] = best[i].document();
-    static_cast<T*>(scores)[i] = best[i].score();
+    documents[i] = TopK<T>::document(best[i]);
+    static_cast<T*>(scores)[i] = TopK<T>::score(best[i]);
   }
   return best.size();
 }

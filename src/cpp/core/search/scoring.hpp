@@ -53,6 +53,16 @@ class Formula {
     return 0.0;
   }
 
+  /// No gain is above this.
+  double largest_gain() const {
+    switch (scoring_.variant) {
+      case Variant::lucene:
+      case Variant::robertson: return 1.0;
+      case Variant::bm25plus: return scoring_.k1 + 1 + (scoring_.nonoccurrence ? 0.0 : scoring_.delta);
+      default: return scoring_.k1 + 1;
+    }
+  }
+
   /// f(0), where it counts.
   double absent() const {
     if (!scoring_.nonoccurrence) return 0.0;
