@@ -1,0 +1,571 @@
+"""The container: bytes that are fixed, damage that is refused, saves that happen completely or not at all."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import hashlib
+import json
+import mmap
+import os
+import pickle
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from tests import reference_container
+from tests.faulty_directory import SITES, FaultyDirectory, calls_of
+from tests.fuzz.container import Draft, mutate
+
+from likewise import persistence
+from likewise.errors import CorruptFileError, IndexLockedError, UnsupportedFormatError
+from likewise.persistence.container import DTYPES, encode, parse_container, read_container, xxh3
+from likewise.persistence.files import Directory, replace_file
+
+REFUSED = (CorruptFileError, UnsupportedFormatError)
+
+
+def example_bytes() -> bytes:
+    arrays = {"ids": np.array([0, 1, 2], np.int64), "weights": np.array([1.5, -2], np.float32)}
+    return b"".join(encode("example", "1", {}, arrays))
+
+
+def parse(data: bytes) -> persistence.Container:
+    return parse_container(memoryview(data))
+
+
+def sealed(header: dict[str, Any], body: bytes) -> bytes:
+    """A file with this header and these data, whose check is right."""
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return seal_text(text, body)
+
+
+def seal_text(text: bytes, body: bytes) -> bytes:
+    text += b" " * (-(8 + len(text)) % 64)
+    prefix = struct.pack("<Q", len(text)) + text
+    return prefix + body[:-8] + struct.pack("<Q", xxh3(prefix))
+
+
+def example_parts() -> tuple[dict[str, Any], bytes]:
+    data = example_bytes()
+    (n,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + n]), data[8 + n :]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    path = tmp_path / "example.safetensors"
+    path.write_bytes(example_bytes())
+    return path
+
+
+# --- Oracles ---
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (b"", "2d06800538d394c2"),
+        (b"likewise", "9556bbd6074bf071"),
+        (np.array([0, 1, 2], np.int64).tobytes(), "7fb6f0c094f81c5d"),
+        (np.array([1.5, -2], np.float32).tobytes(), "28521d0357d6f77e"),
+    ],
+)
+def test_xxh3(data: bytes, digest: str) -> None:
+    assert f"{xxh3(data):016x}" == digest
+
+
+def test_byte_exact_file() -> None:
+    data = example_bytes()
+    assert len(data) == 648
+    assert hashlib.sha256(data).hexdigest() == "fd06c33f4a818b12054054239768a01b12d5c1e7289b8a6724e88b5ea7be2dfd"
+    header, body = example_parts()
+    assert struct.unpack("<Q", data[:8]) == (504,)
+    spans = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
+    assert spans == {"ids": [0, 24], "__pad0": [24, 64], "weights": [64, 72], "__pad1": [72, 128], "__check": [128, 136]}
+    assert struct.unpack("<Q", body[128:]) == (0x3AC4F78A3920479B,)
+
+
+def test_every_bit_flip_is_refused(example: Path) -> None:
+    data = example_bytes()
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(REFUSED):
+            parse(bytes(flipped))
+
+
+def test_every_truncation_and_extension_is_refused() -> None:
+    data = example_bytes()
+    for length in range(len(data)):
+        with pytest.raises(REFUSED):
+            parse(data[:length])
+    for extra in (b"\0", b"\0" * 64, data):
+        with pytest.raises(CorruptFileError):
+            parse(data + extra)
+
+
+def test_zeroed_sectors_and_flips_that_safetensors_accepts() -> None:
+    rng = random.Random(1)
+    arrays = {"a": np.arange(1, 20001, dtype=np.uint32), "b": np.linspace(1, 2, 5000)}
+    data = b"".join(encode("example", "1", {}, arrays))
+    accepted_elsewhere = 0
+    for i in range(400):
+        changed = bytearray(data)
+        if i % 2:
+            changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        else:
+            start = 512 * rng.randrange(len(data) // 512)
+            changed[start : start + 512] = bytes(512)
+        if changed == data:
+            continue
+        try:
+            safetensors.deserialize(bytes(changed))
+            accepted_elsewhere += 1
+        except safetensors.SafetensorError:
+            pass
+        with pytest.raises(REFUSED):
+            parse(bytes(changed))
+    assert accepted_elsewhere > 200
+
+
+def test_safetensors_reads_our_files(tmp_path: Path) -> None:
+    arrays = many_arrays()
+    path = tmp_path / "a.safetensors"
+    persistence.write_container(path, "example", "1", {"k": [1, "é"]}, arrays)
+    loaded = safetensors.numpy.load_file(path)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype
+    with safetensors.safe_open(path, "np") as file:
+        assert file.metadata()["params"] == '{"k":[1,"é"]}'
+
+
+def many_arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    arrays = {f"a.{name.lower()}": rng.integers(0, 2, 7).astype(dtype) for name, dtype in DTYPES.items()}
+    arrays |= {
+        "scalar": np.array(2.5),
+        "empty": np.empty(0, np.int32),
+        "empty_rows": np.empty((3, 0, 2), np.float64),
+        "rank4": rng.standard_normal((2, 3, 4, 5)),
+        "z": np.arange(64, dtype=np.uint8),
+        "z_empty": np.empty(0, np.uint8),
+        "x" * 64: np.ones(1, np.uint8),
+    }
+    return arrays
+
+
+# --- Round trips ---
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_round_trip(tmp_path: Path, mapped: bool) -> None:
+    arrays, params = many_arrays(), {"b": None, "a": [1, 2.5, "ü", True], "c": {"d": 1e-300}}
+    path = tmp_path / "m.safetensors"
+    persistence.write_container(path, "example", "1", params, arrays)
+    first = path.read_bytes()
+    persistence.write_container(path, "example", "1", params, arrays)
+    assert path.read_bytes() == first
+    for verify in ("full", "header"):
+        container = read_container(path, mmap=mapped, verify=verify, prefault="populate")
+        assert (container.kind, container.kind_version, container.params) == ("example", "1", params)
+        assert sorted(container.arrays) == sorted(arrays)
+        for name, array in arrays.items():
+            stored = container.arrays[name]
+            assert stored.dtype == array.dtype and stored.shape == array.shape and not stored.flags.writeable
+            assert stored.tobytes() == array.tobytes()
+            assert array.size == 0 or stored.ctypes.data % 64 == 0
+    reference_container.read(first)
+
+
+@pytest.mark.parametrize("prefault", ["none", "willneed", "populate"])
+def test_prefault_gives_the_same(example: Path, prefault: str) -> None:
+    assert persistence.read_container(example, prefault=prefault).arrays["ids"].tolist() == [0, 1, 2]
+
+
+def test_load_dispatches_by_kind(example: Path) -> None:
+    assert persistence.load(example)["weights"].tolist() == [1.5, -2.0]
+    for kind in (("whitening", "1"), ("example", "2")):
+        example.write_bytes(b"".join(encode(*kind, {}, {})))
+        with pytest.raises(UnsupportedFormatError, match=f"kind '{kind[0]}' version '{kind[1]}'"):
+            persistence.load(example)
+    with pytest.raises(TypeError, match="expected a file of kind 'other', got 'example'"):
+        persistence.expect_kind(parse(example_bytes()), "other")
+
+
+def test_save_onto_a_mapped_file(example: Path) -> None:
+    held = read_container(example)
+    persistence.write_container(example, "example", "1", {}, {"ids": held.arrays["ids"] + 1})
+    assert held.arrays["ids"].tolist() == [0, 1, 2]
+    assert read_container(example).arrays["ids"].tolist() == [1, 2, 3]
+
+
+def test_overwrite_false(example: Path) -> None:
+    with pytest.raises(FileExistsError, match="example"):
+        persistence.write_container(example, "example", "1", {}, {}, overwrite=False)
+    persistence.write_container(example.with_name("new"), "example", "1", {}, {}, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"A": np.zeros(1)}, "arrays: expected names"),
+        ({"__pad0": np.zeros(1)}, "arrays: expected names"),
+        ({"": np.zeros(1)}, "arrays: expected names"),
+        ({"a" * 65: np.zeros(1)}, "arrays: expected names"),
+        ({"a": np.zeros(1, ">f8")}, "a: expected a native array"),
+        ({"a": np.zeros(1, np.complex64)}, "a: expected a native array"),
+        ({"a": np.zeros(1, object)}, "a: expected a native array"),
+        ({"a": [1.0]}, "a: expected a native array"),
+        ({"a": np.zeros((2, 2)).T[:, :1]}, "a: expected a C-contiguous"),
+        ({"a": np.zeros((1, 1, 1, 1, 1))}, "a: expected a C-contiguous"),
+        ({f"a{i}": np.zeros(0) for i in range(1025)}, "arrays: expected at most 1024"),
+    ],
+)
+def test_writer_refuses(arrays: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        encode("example", "1", {}, arrays)
+
+
+@pytest.mark.parametrize("params", [{"a": float("nan")}, {"a": float("inf")}, {"a": "\ud800"}, {"a": "x" * (1 << 20)}])
+def test_writer_refuses_params(params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        encode("example", "1", params, {})
+
+
+# --- Edge cases of the header ---
+
+
+def test_header_lengths(tmp_path: Path) -> None:
+    data = example_bytes()
+    path = tmp_path / "f"
+    for length in (0, 7, 503, 505, 568, 639, 640, 641, (1 << 20) + 56, 1 << 40, 1 << 63, (1 << 64) - 1):
+        path.write_bytes(struct.pack("<Q", length) + data[8:])
+        with pytest.raises(REFUSED):
+            read_container(path)
+        with pytest.raises(REFUSED):
+            read_container(path, mmap=False)
+    for content in (b"", b"x", b"\0" * 7, b"\0" * 8, b"\0" * 16, b"\xff" * 4096):
+        path.write_bytes(content)
+        for mapped in (True, False):
+            with pytest.raises(REFUSED):
+                read_container(path, mmap=mapped)
+
+
+NAN = float("nan")
+BAD_ENTRIES: list[tuple[str, Any]] = [
+    ("shape", [3.0]), ("shape", [-3]), ("shape", [True]), ("shape", ["3"]), ("shape", [2**62 + 1]), ("shape", 3),
+    ("shape", [3, 1, 1, 1, 1]), ("shape", [2**32, 2**32]), ("shape", [2**62, 0]), ("shape", [0]), ("shape", [4]),
+    ("shape", None), ("shape", [10**400]), ("shape", {"0": 3}),
+    ("data_offsets", [0, 25]), ("data_offsets", [-24, 0]), ("data_offsets", [0.0, 24.0]), ("data_offsets", [0]),
+    ("data_offsets", [8, 32]), ("data_offsets", [24, 0]), ("data_offsets", [0, 24, 24]), ("data_offsets", [False, 24]),
+    ("data_offsets", [2**62 - 24, 2**62]), ("data_offsets", [64, 88]),
+    ("dtype", "I63"), ("dtype", "i64"), ("dtype", 64), ("dtype", None), ("dtype", ["I64"]), ("dtype", "U32"),
+    ("dtype", "F8_E4M3"), ("extra", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_ENTRIES)
+def test_bad_entries(key: str, value: Any) -> None:
+    header, body = example_parts()
+    header["ids"][key] = value
+    data = sealed(header, body)
+    with pytest.raises(CorruptFileError) as caught:
+        parse(data)
+    assert caught.value.array
+    with pytest.raises(reference_container.Refused):
+        reference_container.read(data)
+
+
+def test_bad_texts() -> None:
+    header, body = example_parts()
+    good = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    assert parse(seal_text(good, body)).arrays.keys() == {"ids", "weights"}
+    assert parse(seal_text(good + b" " * 640, body)).arrays.keys() == {"ids", "weights"}
+    bad = {
+        "not JSON": good[:-1],
+        "not UTF-8": good.replace(b"example", b"exampl\xff"),
+        "spaces": good.replace(b":", b": ", 1),
+        "leading space": b" " + good,
+        "newline": good + b"\n",
+        "duplicate key": b'{"__check":' + json.dumps(header["__check"]).replace(" ", "").encode() + b"," + good[1:],
+        "NaN": good.replace(b'"shape":[3]', b'"shape":[NaN]'),
+        "array": b"[]",
+        "number": b"1",
+        "empty": b"",
+        "nested": b"[" * 500_000 + b"]" * 500_000,
+        "nested objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        "surrogate": good.replace(b'"kind":"example"', b'"kind":"\\ud800"'),
+        "escaped": good.replace(b'"kind":"example"', b'"kind":"\\u0065xample"'),
+        "unsorted": good.replace(b'"dtype":"I64","shape":[3]', b'"shape":[3],"dtype":"I64"'),
+        "big exponent": good.replace(b'"shape":[3]', b'"shape":[1e999]'),
+        "long number": good.replace(b'"shape":[3]', b'"shape":[' + b"3" * 5000 + b"]"),
+    }
+    for name, text in bad.items():
+        assert text != good, name
+        with pytest.raises(CorruptFileError):
+            parse(seal_text(text, body))
+        with pytest.raises(reference_container.Refused):
+            reference_container.read(seal_text(text, body))
+
+
+def changed_metadata(**changes: Any) -> bytes:
+    header, body = example_parts()
+    for key, value in changes.items():
+        name = key.replace("__", ":")
+        if value is None:
+            del header["__metadata__"][name]
+        else:
+            header["__metadata__"][name] = value
+    return sealed(header, body)
+
+
+def test_metadata() -> None:
+    for changes in (
+        {"xxh3__ids": None}, {"xxh3__other": "0" * 16}, {"xxh3__ids": "0" * 16}, {"xxh3__ids": "7FB6F0C094F81C5D"},
+        {"xxh3__ids": "7fb6f0c094f81c5"}, {"kind": None}, {"kind_version": None}, {"params": None}, {"requires": None},
+        {"params": "[]"}, {"params": "{"}, {"params": '{"a":NaN}'}, {"params": '{"a":1,"a":1}'}, {"params": '{"a": 1}'},
+        {"kind": 1}, {"params": {}}, {"params": "[" * 100_000}, {"created_by": 1},
+    ):  # fmt: skip
+        with pytest.raises(CorruptFileError):
+            parse(changed_metadata(**changes))
+    for changes in (
+        {"format": "other"}, {"format": None}, {"format_version": "2"}, {"format_version": "10"},
+        {"format_version": None}, {"requires": "deletes"}, {"requires": ",x"},
+    ):  # fmt: skip
+        with pytest.raises(UnsupportedFormatError):
+            parse(changed_metadata(**changes))
+    assert parse(changed_metadata(created_by="a test", future="ignored")).created_by == "a test"
+
+
+def test_layout() -> None:
+    header, body = example_parts()
+
+    def refuse(change: Any, data: bytes = body, array: str | None = None) -> None:
+        changed = copy.deepcopy(header)
+        change(changed)
+        with pytest.raises(CorruptFileError) as caught:
+            parse(sealed(changed, data))
+        assert array is None or caught.value.array == array
+        with pytest.raises(reference_container.Refused):
+            reference_container.read(sealed(changed, data))
+
+    refuse(lambda h: h.pop("__check"))
+    refuse(lambda h: h.pop("__pad0"))
+    refuse(lambda h: h.pop("ids"))
+    refuse(lambda h: h.update(__pad7=h.pop("__pad0")))
+    refuse(lambda h: h.update(other=h.pop("__pad0")))
+    refuse(lambda h: h.update(__other=h.pop("__pad0")))
+    refuse(lambda h: h.update({"a/b": h.pop("ids")}))
+    refuse(lambda h: h.update(zz=h.pop("ids")))
+    refuse(lambda h: h.update(twice=dict(h["ids"])))
+    refuse(lambda h: h.update(empty={"dtype": "U8", "shape": [0], "data_offsets": [24, 24]}))  # no digest
+    refuse(lambda h: h["__check"].update(dtype="I64"))
+    refuse(lambda h: h["__check"].update(shape=[1, 1]))
+    refuse(lambda h: h["__check"].update(data_offsets=[120, 128]))
+    refuse(lambda h: h["__pad0"].update(dtype="BOOL"))
+    refuse(lambda h: h["__pad0"].update(shape=[40, 1]))
+    refuse(lambda h: h.update(__metadata__=None) if False else h["__pad1"].update(data_offsets=[72, 127], shape=[55]))
+    refuse(lambda h: None, body[:30] + b"\1" + body[31:], "__pad0")
+    refuse(lambda h: None, body[:-8] + bytes(64) + body[-8:])
+    refuse(lambda h: None, body[64:])
+
+
+def test_misaligned_array_is_refused() -> None:
+    header = {
+        "__metadata__": {
+            "format": "likewise", "format_version": "1", "kind": "example", "kind_version": "1", "params": "{}",
+            "requires": "", "xxh3:a": f"{xxh3(bytes(3)):016x}", "xxh3:b": f"{xxh3(bytes(5)):016x}",
+        },
+        "a": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]},
+        "b": {"dtype": "U8", "shape": [5], "data_offsets": [3, 8]},
+        "__pad0": {"dtype": "U8", "shape": [56], "data_offsets": [8, 64]},
+        "__check": {"dtype": "U64", "shape": [1], "data_offsets": [64, 72]},
+    }  # fmt: skip
+    with pytest.raises(CorruptFileError, match="b: expected to begin at a multiple of 64"):
+        parse(sealed(header, bytes(72)))
+
+
+def test_booleans() -> None:
+    data = bytearray(b"".join(encode("example", "1", {}, {"flags": np.array([True, False, True])})))
+    (n,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + n])
+    body = bytearray(data[8 + n :])
+    body[1] = 2
+    header["__metadata__"]["xxh3:flags"] = f"{xxh3(bytes(body[:3])):016x}"
+    with pytest.raises(CorruptFileError, match="flags: expected booleans"):
+        parse(sealed(header, bytes(body)))
+
+
+def test_foreign_and_future_files(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.safetensors"
+    safetensors.numpy.save_file({"a": np.arange(3)}, path, {"format": "pt"})
+    with pytest.raises(UnsupportedFormatError, match="not a likewise file"):
+        persistence.load(path)
+    safetensors.numpy.save_file({"a": np.arange(3)}, path)
+    with pytest.raises(UnsupportedFormatError, match="not a likewise file") as caught:
+        persistence.check(path)
+    assert caught.value.path == str(path)
+    path.write_bytes(changed_metadata(format_version="2"))
+    with pytest.raises(UnsupportedFormatError, match=r"format_version 1, got format_version '2'$"):
+        persistence.load(path)
+    path.write_bytes(changed_metadata(requires="positions"))
+    with pytest.raises(UnsupportedFormatError, match="required feature 'positions'"):
+        persistence.inspect(path)
+
+
+def test_paths(tmp_path: Path, example: Path) -> None:
+    for function in (persistence.load, persistence.inspect, persistence.check, persistence.digest):
+        with pytest.raises(FileNotFoundError, match="absent"):
+            function(tmp_path / "absent")
+        with pytest.raises(FileNotFoundError):
+            function(tmp_path)  # a directory without an index
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="regular file"):
+        persistence.load(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(example)
+    assert persistence.load(tmp_path / "link").keys() == {"ids", "weights"}
+    with pytest.raises(ValueError, match="verify: expected 'full' or 'header', got 'none'"):
+        persistence.load(example, verify="none")
+    with pytest.raises(ValueError, match="prefault"):
+        read_container(example, prefault="all")
+
+
+def test_inspect_check_digest(example: Path) -> None:
+    facts = persistence.inspect(example)
+    assert facts["kind"] == "example" and facts["n_bytes"] == 648 and facts["format_version"] == 1
+    assert facts["arrays"][0] == {"name": "ids", "dtype": "int64", "shape": [3], "n_bytes": 24}
+    assert persistence.digest(example) == hashlib.sha256(example.read_bytes()).hexdigest()
+    report = persistence.check(example)
+    assert report.ok and report.problems == [] and report.generation is None
+    assert str(report).startswith("example.safetensors: ok\n")
+    data = bytearray(example.read_bytes())
+    data[512] ^= 1  # ids
+    data[580] ^= 1  # weights
+    data[600] ^= 1  # the filler behind them
+    example.write_bytes(data)
+    report = persistence.check(example)
+    assert not report.ok
+    assert [array for _, array, _ in report.problems] == ["__pad1", "ids", "weights"]
+    value = json.loads(report.to_json())
+    assert value["ok"] is False and value["problems"][1]["array"] == "ids"
+    assert persistence.check(example, full=False).ok  # header level sees no array
+    data[100] ^= 1
+    example.write_bytes(data)
+    with pytest.raises(REFUSED):
+        persistence.load(example)
+
+
+def test_corrupt_error_tells_where(example: Path) -> None:
+    data = bytearray(example.read_bytes())
+    data[512] ^= 1
+    example.write_bytes(data)
+    with pytest.raises(CorruptFileError) as caught:
+        persistence.load(example)
+    error = caught.value
+    assert (error.path, error.array, error.offset) == (str(example), "ids", 512)
+    assert "7fb6f0c094f81c5d" in error.reason and str(example) in str(error)
+    for original in (error, UnsupportedFormatError("p", "f", "s"), IndexLockedError(11, "locked", "p")):
+        again = pickle.loads(pickle.dumps(original))
+        assert str(again) == str(original) and vars(again) == vars(original)
+
+
+def test_a_large_claim_allocates_nothing(tmp_path: Path) -> None:
+    """A sparse file that says 1 TB is mapped or refused, not read into memory at a guess."""
+    path = tmp_path / "sparse"
+    path.write_bytes(example_bytes())
+    os.truncate(path, 1 << 40)
+    with pytest.raises(REFUSED):
+        read_container(path)
+
+
+def test_xxhash_is_imported_late(fresh: Any) -> None:
+    fresh("import sys, likewise, likewise.persistence; assert 'xxhash' not in sys.modules")
+
+
+def test_matches_the_reference_on_mutants() -> None:
+    """The library and the slow reader accept and refuse the same files."""
+    rng = random.Random(7)
+    seeds = [example_bytes(), b"".join(encode("example", "1", {"a": 1}, many_arrays()))]
+    verdicts = {True: 0, False: 0}
+    for _ in range(1500):
+        data = seeds[rng.random() < 0.2]
+        for _ in range(rng.randint(1, 2)):
+            data = mutate(data, rng)
+        try:
+            parsed: dict[str, Any] | None = parse(data).arrays
+        except REFUSED:
+            parsed = None
+        try:
+            expected: dict[str, Any] | None = reference_container.read(data)
+        except reference_container.Refused:
+            expected = None
+        assert (parsed is None) == (expected is None)
+        if parsed is not None and expected is not None:
+            assert {name: array.tobytes() for name, array in parsed.items()} == {n: e[2] for n, e in expected.items()}
+        verdicts[parsed is not None] += 1
+    assert min(verdicts.values()) > 100
+    assert Draft.read(seeds[0]).write(recompute=True) == seeds[0]
+
+
+# --- Saving when calls fail ---
+
+
+def save_example(directory: Directory, value: int) -> None:
+    replace_file(directory, "m.safetensors", encode("example", "1", {}, {"a": np.full(5000, value)}))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EINTR])
+@pytest.mark.parametrize("site", SITES)
+def test_a_failing_call_leaves_the_old_file(tmp_path: Path, site: str, code: int) -> None:
+    path = tmp_path / "m.safetensors"
+    n_calls = calls_of(lambda directory: save_example(directory, 1), tmp_path)[site]
+    n_faults = 0
+    for at in range(n_calls):
+        directory = FaultyDirectory(tmp_path, site, at, code)
+        with pytest.raises(OSError, match=r".") as caught:
+            save_example(directory, 2)
+        assert caught.value.errno == code and caught.value.filename
+        n_faults += directory.n_faults
+        assert os.listdir(tmp_path) == ["m.safetensors"]
+        # A failed fsync of the directory comes after the rename: the new file is there, whole.
+        assert set(persistence.load(path)["a"].tolist()) == ({2} if site == "sync" else {1})
+        save_example(directory, 1)  # the same object can go on
+        assert persistence.load(path)["a"][0] == 1
+    assert n_faults == n_calls > 0
+
+
+def test_short_writes_are_completed(tmp_path: Path) -> None:
+    n_calls = calls_of(lambda directory: save_example(directory, 1), tmp_path)["write"]
+    expected = (tmp_path / "m.safetensors").read_bytes()
+    for at in range(n_calls):
+        directory = FaultyDirectory(tmp_path, "write", at, None)
+        save_example(directory, 1)
+        assert directory.n_faults == 1 and directory.calls["write"] == n_calls + 1
+        assert (tmp_path / "m.safetensors").read_bytes() == expected
+
+
+def test_failing_clean_up_keeps_the_first_error(tmp_path: Path) -> None:
+    directory = FaultyDirectory(tmp_path, "write", 1, errno.ENOSPC)
+    directory.unlink_fails = True
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        save_example(directory, 1)
+    assert directory.n_faults == 2 and [name[:5] for name in os.listdir(tmp_path)] == [".tmp-"]
+
+
+def test_read_only_map(example: Path) -> None:
+    array = read_container(example).arrays["ids"]
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    assert isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        array.flags.writeable = True
