@@ -87,7 +87,13 @@ def test_byte_exact_file() -> None:
     header, body = example_parts()
     assert struct.unpack("<Q", data[:8]) == (504,)
     spans = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
-    assert spans == {"ids": [0, 24], "__pad0": [24, 64], "weights": [64, 72], "__pad1": [72, 128], "__check": [128, 136]}
+    assert spans == {
+        "ids": [0, 24],
+        "__pad0": [24, 64],
+        "weights": [64, 72],
+        "__pad1": [72, 128],
+        "__check": [128, 136],
+    }
     assert struct.unpack("<Q", body[128:]) == (0x3AC4F78A3920479B,)
 
 
@@ -223,7 +229,7 @@ def test_overwrite_false(example: Path) -> None:
         ({"a": np.zeros(1, np.complex64)}, "a: expected a native array"),
         ({"a": np.zeros(1, object)}, "a: expected a native array"),
         ({"a": [1.0]}, "a: expected a native array"),
-        ({"a": np.zeros((2, 2)).T[:, :1]}, "a: expected a C-contiguous"),
+        ({"a": np.zeros((2, 3)).T}, "a: expected a C-contiguous"),
         ({"a": np.zeros((1, 1, 1, 1, 1))}, "a: expected a C-contiguous"),
         ({f"a{i}": np.zeros(0) for i in range(1025)}, "arrays: expected at most 1024"),
     ],
@@ -371,7 +377,7 @@ def test_layout() -> None:
     refuse(lambda h: h["__check"].update(data_offsets=[120, 128]))
     refuse(lambda h: h["__pad0"].update(dtype="BOOL"))
     refuse(lambda h: h["__pad0"].update(shape=[40, 1]))
-    refuse(lambda h: h.update(__metadata__=None) if False else h["__pad1"].update(data_offsets=[72, 127], shape=[55]))
+    refuse(lambda h: h["__pad1"].update(data_offsets=[72, 127], shape=[55]))
     refuse(lambda h: None, body[:30] + b"\1" + body[31:], "__pad0")
     refuse(lambda h: None, body[:-8] + bytes(64) + body[-8:])
     refuse(lambda h: None, body[64:])
@@ -533,7 +539,7 @@ def test_a_failing_call_leaves_the_old_file(tmp_path: Path, site: str, code: int
             save_example(directory, 2)
         assert caught.value.errno == code and caught.value.filename
         n_faults += directory.n_faults
-        assert os.listdir(tmp_path) == ["m.safetensors"]
+        assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
         # A failed fsync of the directory comes after the rename: the new file is there, whole.
         assert set(persistence.load(path)["a"].tolist()) == ({2} if site == "sync" else {1})
         save_example(directory, 1)  # the same object can go on
@@ -556,7 +562,7 @@ def test_failing_clean_up_keeps_the_first_error(tmp_path: Path) -> None:
     directory.unlink_fails = True
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         save_example(directory, 1)
-    assert directory.n_faults == 2 and [name[:5] for name in os.listdir(tmp_path)] == [".tmp-"]
+    assert directory.n_faults == 2 and [file.name[:5] for file in tmp_path.iterdir()] == [".tmp-"]
 
 
 def test_read_only_map(example: Path) -> None:

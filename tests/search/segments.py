@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def reference_scores(arrays: Arrays, term: str, k1: float = 1.2, b: float = 0.75
     lengths = arrays["document_lengths"].tolist()
     offsets = arrays["term_offsets"].tolist()
     content = arrays["term_bytes"].tobytes()
-    terms = [content[begin:end] for begin, end in zip(offsets, offsets[1:], strict=False)]
+    terms = [content[begin:end] for begin, end in pairwise(offsets)]
     scores = [0.0] * len(lengths)
     if term.encode() not in terms:
         return scores

@@ -39,7 +39,7 @@ std::shared_ptr<const void> keep_alive(py::object object) {
 }
 
 std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& variant, double k1, double b, double delta,
-                                bool nonoccurrence, bool float64, bool full) {
+                                bool nonoccurrence, bool float64, bool full, const py::object& before_block) {
   const auto view = [&](const char* name, auto sample) -> span<const decltype(sample)> {
     if (!arrays.contains(name)) throw boundary_error(std::string(name) + ": expected this array, got none");
     return input<decltype(sample)>(arrays[name], name);
@@ -61,8 +61,14 @@ std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& varia
   scoring.delta = delta;
   scoring.nonoccurrence = nonoccurrence;
   const auto owner = keep_alive(arrays.attr("copy")());
+  search::BlockVisitor visitor;
+  if (!before_block.is_none())
+    visitor = [&before_block](std::uint64_t begin, std::uint64_t end) {
+      const py::gil_scoped_acquire gil;
+      before_block(begin, end);
+    };
   const NativeCall call;
-  return Index::validate(a, owner, scoring, float64, full);
+  return Index::validate(a, owner, scoring, float64, full, visitor);
 }
 
 /// The UTF-8 of a str without leaving a copy of it in the object, as PyUnicode_AsUTF8 would.
@@ -237,7 +243,8 @@ void* score_output(const Index& index, const py::object& out, int rank, std::siz
 void register_search(py::module_& m) {
   py::class_<Index>(m, "Index")
       .def_static("validate", &validate, py::arg("arrays"), py::kw_only(), py::arg("variant"), py::arg("k1"), py::arg("b"),
-                  py::arg("delta"), py::arg("nonoccurrence"), py::arg("float64"), py::arg("full"))
+                  py::arg("delta"), py::arg("nonoccurrence"), py::arg("float64"), py::arg("full"),
+                  py::arg("before_block") = py::none())
       .def_property_readonly("n_docs", [](const Index& i) { return i.statistics().n_docs; })
       .def_property_readonly("n_terms", [](const Index& i) { return i.statistics().n_terms; })
       .def_property_readonly("n_postings", [](const Index& i) { return i.statistics().n_postings; })

@@ -11,8 +11,9 @@
 namespace likewise::search {
 
 std::unique_ptr<Index> Index::validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
-                                       const Scoring& scoring, bool float64, bool full) {
-  Segment segment(arrays, std::move(owner), full);
+                                       const Scoring& scoring, bool float64, bool full,
+                                       const BlockVisitor& before_block) {
+  Segment segment(arrays, std::move(owner), full, before_block);
   if (float64) return std::make_unique<Engine<double>>(std::move(segment), scoring);
   return std::make_unique<Engine<float>>(std::move(segment), scoring);
 }

@@ -4,10 +4,12 @@
 #include <string>
 
 #include "core/dispatch.hpp"
+#include "core/search/keys.hpp"
 
 namespace likewise::search {
 
-Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full)
+Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full,
+                 const BlockVisitor& before_block)
     : arrays_(arrays),
       owner_(std::move(owner)),
       terms_(arrays.term_offsets, arrays.term_bytes, arrays.term_slots, "term"),
@@ -37,15 +39,16 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
       throw corrupt_error("large_frequencies", "expected frequencies of 255 or more where a posting holds 255");
   }
   for (const std::uint32_t length : a.document_lengths) n_tokens_ += length;
-  if (full) check_all();
+  if (full) check_all(before_block);
 }
 
-void Segment::check_all() const {
+void Segment::check_all(const BlockVisitor& before_block) const {
   terms_.check_content("term", true);
-  check_range(0, static_cast<std::uint32_t>(terms_.size()));
+  check_slots(terms_, "term");
+  check_range(0, static_cast<std::uint32_t>(terms_.size()), before_block);
 }
 
-void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term) const {
+void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, const BlockVisitor& before_block) const {
   const SegmentArrays& a = arrays_;
   const auto& kernels = kernel_table().search;
   const std::uint64_t begin = a.posting_offsets[first_term], end = a.posting_offsets[last_term];
@@ -55,10 +58,11 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term) con
   std::uint32_t largest = 0;
   std::uint64_t descents = 0;
   std::size_t zeros = 0, full = 0;
-  constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
+  constexpr std::uint64_t kStep = std::uint64_t{1} << 17;
   for (std::uint64_t at = begin; at < end; at += kStep) {
     const std::uint64_t stop = std::min(at + kStep, end);
     const std::size_t overlap = stop < end ? 1 : 0;
+    if (before_block) before_block(at, stop);
     descents += kernels.count_descents(a.posting_documents.data + at, stop - at + overlap, &largest);
     kernels.count_extremes(a.posting_frequencies.data + at, stop - at, &zeros, &full);
   }

@@ -10,7 +10,8 @@ namespace likewise::search {
 class Segment {
  public:
   /// Checks everything but the postings; with `full` those too, and the text of the terms.
-  Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full);
+  Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full,
+          const BlockVisitor& before_block = {});
 
   /// Throws corrupt_error unless the term's postings are sound. Without effect after a full check.
   void check_postings(std::uint32_t term) const {
@@ -18,7 +19,7 @@ class Segment {
   }
 
   /// Throws corrupt_error unless every posting and the text of every term are sound.
-  void check_all() const;
+  void check_all(const BlockVisitor& before_block = {}) const;
 
   const SegmentArrays& arrays() const noexcept { return arrays_; }
   const StringTable& terms() const noexcept { return terms_; }
@@ -36,7 +37,7 @@ class Segment {
   std::uint64_t bytes() const noexcept;
 
  private:
-  void check_range(std::uint32_t first_term, std::uint32_t last_term) const;
+  void check_range(std::uint32_t first_term, std::uint32_t last_term, const BlockVisitor& before_block = {}) const;
   std::uint32_t large_frequency(std::uint64_t posting) const noexcept;
 
   SegmentArrays arrays_;

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Index:
         nonoccurrence: bool,
         float64: bool,
         full: bool,
+        before_block: Callable[[int, int], object] | None = None,
     ) -> Index: ...
     @property
     def n_docs(self) -> int: ...

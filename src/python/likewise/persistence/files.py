@@ -82,24 +82,28 @@ _STEP = 64 << 20
 
 def write_file(directory: Directory, name: str, parts: Iterable[memoryview], *, durable: bool = True) -> None:
     """Create a file from its parts and fsync it. On an error no file of that name is left."""
-    descriptor = directory.create(name)
-    try:
+    with naming_file(directory.path / name):
+        descriptor = directory.create(name)
         try:
-            for part in parts:
-                done = 0
-                while done < len(part):
-                    written = directory.write(descriptor, part[done : done + _STEP])
-                    if written <= 0:
-                        raise OSError(errno.EIO, "a write made no progress")
-                    done += written
-            if durable:
-                directory.sync_file(descriptor)
-        finally:
-            directory.close(descriptor)
-    except BaseException as error:
-        directory.discard([name])
-        _name_file(error, directory.path / name)
-        raise
+            try:
+                for part in parts:
+                    _write_all(directory, descriptor, part)
+                if durable:
+                    directory.sync_file(descriptor)
+            finally:
+                directory.close(descriptor)
+        except BaseException:
+            directory.discard([name])
+            raise
+
+
+def _write_all(directory: Directory, descriptor: int, data: memoryview) -> None:
+    done = 0
+    while done < len(data):
+        written = directory.write(descriptor, data[done : done + _STEP])
+        if written <= 0:
+            raise OSError(errno.EIO, "a write made no progress")
+        done += written
 
 
 def replace_file(directory: Directory, name: str, parts: Iterable[memoryview], *, overwrite: bool = True) -> None:
@@ -112,13 +116,12 @@ def replace_file(directory: Directory, name: str, parts: Iterable[memoryview], *
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     temporary = temporary_name()
     write_file(directory, temporary, parts)
-    try:
-        directory.rename(temporary, name)
-    except BaseException as error:
-        directory.discard([temporary])
-        _name_file(error, target)
-        raise
     with naming_file(target):
+        try:
+            directory.rename(temporary, name)
+        except BaseException:
+            directory.discard([temporary])
+            raise
         directory.sync()
 
 
@@ -126,17 +129,12 @@ def temporary_name() -> str:
     return f".tmp-{secrets.token_hex(8)}"
 
 
-def _name_file(error: BaseException, path: Path) -> None:
-    """An error of a descriptor does not know its file: tell it."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(path)
-
-
 @contextlib.contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Within the block, an OSError without a file name is about `path`."""
+    """Within the block, an OSError without a file name is about `path`: a descriptor does not know its file."""
     try:
         yield
     except OSError as error:
-        _name_file(error, path)
+        if error.filename is None:
+            error.filename = str(path)
         raise

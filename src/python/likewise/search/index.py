@@ -282,7 +282,9 @@ class Index:
             n_overlong = check_scalar_int(params["n_overlong"], "n_overlong", minimum=0)
         except (KeyError, TypeError, ValueError) as error:
             raise corrupt("parameters", str(error)) from error
-        parts = Parts.from_stored(stored.arrays, params.get("key_kind"), scoring, full=full)
+        parts = Parts.from_stored(
+            stored.arrays, params.get("key_kind"), scoring, full=full, before_block=stored.before_block
+        )
         for name in ("n_docs", "n_terms", "n_postings", "n_tokens"):
             if stored.statistics.get(name) != getattr(parts.core, name):
                 raise corrupt("statistics", f"expected {name} {getattr(parts.core, name)}, as the arrays have it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,32 @@ class Parts:
     texts: _core.search.StringList | None
 
     @classmethod
-    def make(cls, arrays: Arrays, keys: Keys, scoring: Scoring, *, full: bool) -> Parts:
-        """Check the arrays of a new index. `keys` adds its own to them."""
-        core = _core.search.Index.validate(arrays, **scoring.core_parameters, full=full)
+    def make(
+        cls,
+        arrays: Arrays,
+        keys: Keys,
+        scoring: Scoring,
+        *,
+        full: bool,
+        before_block: Callable[[int, int], object] | None = None,
+    ) -> Parts:
+        """Check the arrays of a new index. `keys` adds its own to them.
+
+        `before_block` is called with each range of postings before it is checked.
+        """
+        core = _core.search.Index.validate(arrays, **scoring.core_parameters, full=full, before_block=before_block)
         forms, texts = (_strings(arrays, name, n) for name, n in (("form", core.n_terms), ("text", core.n_docs)))
         return cls({**arrays, **keys.arrays()}, core, keys, forms, texts)
 
     @classmethod
     def from_stored(
-        cls, arrays: Mapping[str, NDArray[Any]], key_kind: object, scoring: Scoring, *, full: bool
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        key_kind: object,
+        scoring: Scoring,
+        *,
+        full: bool,
+        before_block: Callable[[int, int], object] | None = None,
     ) -> Parts:
         """Check arrays that came from a file, which has them all and of the right types.
 
@@ -51,7 +68,7 @@ class Parts:
             keys = Keys(len(arrays["document_lengths"]))
         else:
             keys = (IntegerKeys if key_kind == "int" else StringKeys)(*(arrays[name] for name in names))
-        parts = cls.make(dict(arrays), keys, scoring, full=full)
+        parts = cls.make(dict(arrays), keys, scoring, full=full, before_block=before_block)
         if full:
             parts._check_strings()
         return parts

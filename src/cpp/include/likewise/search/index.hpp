@@ -3,6 +3,7 @@
 // bm25+; Kamphuis et al. (2020) for the other variants.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -45,6 +46,10 @@ struct Query {
   std::vector<double> weights;
 };
 
+/// Called with a range of postings before it is checked in full, in order and without gaps. Whoever must read the same
+/// bytes (for their digest) does it here: they are then fetched from memory once.
+using BlockVisitor = std::function<void(std::uint64_t begin, std::uint64_t end)>;
+
 enum class Method { automatic, exhaustive };
 
 /// Which documents `related` looks for.
@@ -66,7 +71,8 @@ class Index {
   /// The sole maker. `full`: every posting is checked now; otherwise each term's postings are checked when they are
   /// first used. Throws corrupt_error naming the array. `owner` keeps the arrays alive.
   static std::unique_ptr<Index> validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
-                                         const Scoring& scoring, bool float64, bool full);
+                                         const Scoring& scoring, bool float64, bool full,
+                                         const BlockVisitor& before_block = {});
   virtual ~Index() = default;
 
   /// The full check, whatever was checked before. Throws corrupt_error.
