@@ -18,10 +18,11 @@ namespace likewise::search {
 namespace {
 
 constexpr std::size_t kBlock = 32;  // terms summed from zero before they join the total: keeps long sums within 1e-6
-constexpr std::size_t kWide = 65536, kNarrow = 4096, kFirst = 512;
+constexpr std::size_t kWide = 65536, kNarrow = 8192, kFirst = 512;
 constexpr std::size_t kDense = 8;       // narrow windows, read whole, from one posting in kDense documents up
 constexpr double kExclusion = 0.5;      // share of the threshold that left-out terms may make up together
 constexpr std::size_t kAhead = 3, kLinesAhead = 16;
+constexpr std::size_t kWorthThreads = 200000;  // postings, about 0.1 ms
 constexpr std::size_t kMinList = 128;   // shorter lists are not worth leaving out
 constexpr std::size_t kMostRepeats = 16, kMostBounded = 256;  // together below what 16-bit sums hold
 constexpr double kLookUp = 12;          // postings that can be summed in the time of one look-up
@@ -89,7 +90,11 @@ class Search {
     width_ = dense_ ? kNarrow : kWide;
   }
 
-  void run(std::size_t k, Method method, std::int64_t excluded) {
+  /// The k best of the documents [first_document, last_document), where a window may begin at the first.
+  void run(std::size_t k, Method method, std::int64_t excluded, std::size_t first_document, std::size_t last_document) {
+    if (first_document > 0)
+      for (Cursor& c : cursors_)
+        c.position = static_cast<std::size_t>(std::lower_bound(c.documents, c.documents + c.n, first_document) - c.documents);
     TopK<T>& best = space_.best;
     best.start(k, method == Method::exhaustive ? T(0) : plan_.primed);
     k_ = k;
@@ -100,12 +105,13 @@ class Search {
     if (method != Method::exhaustive && dense_) bound_frequent();
     const bool bounded = !space_.lists.empty();
     std::size_t width = bounded ? kFirst : width_;
-    for (std::size_t begin = 0; begin < n_docs_; begin += std::exchange(width, std::min(2 * width, width_))) {
+    for (std::size_t begin = first_document; begin < last_document;
+         begin += std::exchange(width, std::min(2 * width, width_))) {
       poll_interrupt();
       if (method != Method::exhaustive && !dense_) leave_out(best.threshold());
       const std::uint32_t first = static_cast<std::uint32_t>(begin);
-      const std::size_t n = std::min(width, n_docs_ - begin);
-      const bool blocks = sum_window(first, n);
+      const std::size_t n = std::min(width, last_document - begin);
+      const bool blocks = sum_window(first, n, space_.sums.data());
       if (bounded) {
         gather(first, n, blocks);
         continue;
@@ -125,36 +131,35 @@ class Search {
 
   void score_all(T* scores) {
     n_summed_ = cursors_.size();
-    width_ = kNarrow;
-    for (std::size_t begin = 0; begin < n_docs_; begin += width_) {
+    dense_ = true;
+    for (std::size_t begin = 0; begin < n_docs_; begin += kWide) {
       poll_interrupt();
-      const std::uint32_t first = static_cast<std::uint32_t>(begin);
-      const std::size_t n = std::min(width_, n_docs_ - begin);
-      const bool blocks = sum_window(first, n);
-      for (std::size_t i = 0; i < n; ++i) {
-        scores[begin + i] = space_.sums[i] + (blocks ? space_.totals[i] : T(0)) + plan_.baseline;
-        space_.sums[i] = 0;
-      }
+      const std::size_t n = std::min(kWide, n_docs_ - begin);
+      T* sums = scores + begin;  // summed where they are wanted
+      std::fill_n(sums, n, T(0));
+      const bool blocks = sum_window(static_cast<std::uint32_t>(begin), n, sums);
+      if (!blocks && !(plan_.baseline > 0)) continue;
+      for (std::size_t i = 0; i < n; ++i) sums[i] += space_.totals[i] + plan_.baseline;
       if (blocks) std::fill_n(space_.totals.begin(), n, T(0));
     }
   }
 
  private:
   /// Sums the first n_summed_ terms over the window. True: whole blocks are in the totals, the last one in the sums.
-  bool sum_window(std::uint32_t first, std::size_t n) {
+  bool sum_window(std::uint32_t first, std::size_t n, T* sums) {
     const std::uint32_t end = first + static_cast<std::uint32_t>(n);
     bool blocks = false;
     for (std::size_t i = 0; i < n_summed_; ++i) {
       Cursor& c = cursors_[i];
       if (i > 0 && i % kBlock == 0) {
-        flush(i - kBlock, i, first, n);
+        flush(i - kBlock, i, first, n, sums);
         blocks = true;
       }
       if (i + kAhead < n_summed_) prefetch(cursors_[i + kAhead]);
       c.begin = c.position;
       if (c.position < c.n)
         c.position += kernels_.accumulate(c.documents + c.position, c.impacts + c.position, c.n - c.position, first, end,
-                                          c.weight, space_.sums.data());
+                                          c.weight, sums);
     }
     return blocks;
   }
@@ -169,11 +174,11 @@ class Search {
     }
   }
 
-  void flush(std::size_t from, std::size_t to, std::uint32_t first, std::size_t n) {
-    if (dense_) return kernels_.flush(space_.sums.data(), space_.totals.data(), n);
+  void flush(std::size_t from, std::size_t to, std::uint32_t first, std::size_t n, T* sums) {
+    if (dense_) return kernels_.flush(sums, space_.totals.data(), n);
     for (std::size_t i = from; i < to; ++i)
       kernels_.flush_at(cursors_[i].documents + cursors_[i].begin, cursors_[i].position - cursors_[i].begin, first,
-                        space_.sums.data(), space_.totals.data());
+                        sums, space_.totals.data());
   }
 
   std::size_t collect(std::uint32_t first, std::size_t n, bool blocks, T bound) {
@@ -413,21 +418,40 @@ T Engine<T>::canonical(const Plan& plan, std::uint32_t document) const {
 template <class T>
 std::size_t Engine<T>::search(const Query& query, std::size_t k, Method method, std::int64_t excluded,
                               unsigned n_threads, std::int64_t* documents, void* scores) const {
-  static_cast<void>(n_threads);
   k = std::min<std::size_t>(k, statistics_.n_docs);
   Plan plan = this->plan(query, k);
   if (k == 0 || plan.cursors.empty()) return 0;
-  Workspace<T>& space = workspace<T>();
-  space.begin();
-  Search<T> search(plan, statistics_.n_docs, space);
-  search.run(k, method, excluded);
-  space.dirty = false;
-  const auto& best = space.best.finish();
-  for (std::size_t i = 0; i < best.size(); ++i) {
-    documents[i] = TopK<T>::document(best[i]);
-    static_cast<T*>(scores)[i] = TopK<T>::score(best[i]);
-  }
-  return best.size();
+  using Keys = std::vector<typename TopK<T>::Value>;
+  const auto best_of = [&](Plan& own_plan, std::size_t begin, std::size_t end) -> const Keys& {
+    Workspace<T>& space = workspace<T>();
+    space.begin();
+    Search<T>(own_plan, statistics_.n_docs, space).run(k, method, excluded, begin, end);
+    space.dirty = false;
+    return space.best.finish();
+  };
+  const auto write = [&](const Keys& best) {
+    const std::size_t n = std::min(k, best.size());
+    for (std::size_t i = 0; i < n; ++i) {
+      documents[i] = TopK<T>::document(best[i]);
+      static_cast<T*>(scores)[i] = TopK<T>::score(best[i]);
+    }
+    return n;
+  };
+  // Ranges of whole wide windows, a few a thread; few postings are not worth waking anybody.
+  const std::size_t n_windows = (statistics_.n_docs + kWide - 1) / kWide;
+  if (n_threads <= 1 || n_windows < 2 || plan.n_postings < kWorthThreads)
+    return write(best_of(plan, 0, statistics_.n_docs));
+  const std::size_t n_ranges = std::min<std::size_t>(n_windows, 2 * std::size_t{n_threads});
+  std::vector<Keys> found(n_ranges);
+  parallel_for(n_ranges, n_threads, [&](std::size_t i) {
+    Plan own_plan = plan;
+    const auto border = [&](std::size_t j) { return std::min<std::size_t>(statistics_.n_docs, n_windows * j / n_ranges * kWide); };
+    found[i] = best_of(own_plan, border(i), border(i + 1));
+  });
+  Keys all;
+  for (const Keys& keys : found) all.insert(all.end(), keys.begin(), keys.end());
+  std::sort(all.begin(), all.end(), std::greater<>());
+  return write(all);
 }
 
 template <class T>
