@@ -296,7 +296,7 @@ def demo() -> Corpus:
     """The corpus of ``likewise demo``: docstrings of the standard library and of numpy; *short*: some of their words."""
     from likewise.cli import demo as demo_module
 
-    texts = [str(document["text"]) for document in demo_module.documents()]
+    _, texts = demo_module.docstring_corpus()
 
     def make() -> dict[str, Any]:
         indptr, tokens, vocabulary = analyse(texts)

@@ -70,7 +70,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
                 for key, score in hits
             ]
             results.append({"query": query, "hits": rows})
-        del index, hits  # the map of the files ends before the files do
     if output.json:
         output.result_json(report | {"queries": results, "path": arguments.save})
         return 0

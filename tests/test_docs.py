@@ -1,0 +1,134 @@
+"""Every example of the documentation runs: pages, README, docstrings, examples/, and the build of the pages."""
+
+import contextlib
+import doctest
+import importlib
+import io
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sybil import Document, Example, Sybil
+from sybil.parsers import markdown, rest
+
+import likewise
+from likewise.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/*.rst"), ROOT / "README.md"])
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+# Installing, building and fetching is what .ci/run does, in a clean environment; `likewise bench` takes minutes.
+NOT_RUN_HERE = ("pip ", "python -m venv", "pytest", "ruff ", "cmake ", "ctest ", "./build", "likewise bench", "sphinx-build")
+
+
+def run_console(example: Example) -> None:
+    """Run the lines after `$`, in a folder of the page's own, and compare what they print.
+
+    `$ cat FILE` shows a file that later commands read: it is made to hold what is shown.
+    """
+    commands: list[tuple[str, list[str]]] = []
+    for line in example.parsed.rstrip().splitlines():
+        if line.startswith("$ "):
+            commands.append((line[2:], []))
+        else:
+            commands[-1][1].append(line)
+    for command, expected in commands:
+        text = "".join(f"{line}\n" for line in expected)
+        if command.startswith("cat "):
+            Path(command.removeprefix("cat ")).write_text(text, encoding="utf-8")
+        elif not command.startswith(NOT_RUN_HERE):
+            run_command(command, text)
+
+
+def run_command(command: str, expected: str) -> None:
+    import shlex
+
+    for part in command.split(" && "):
+        program, *arguments = shlex.split(part)
+        assert program == "likewise", f"{command}: expected a command of likewise"
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(arguments)
+        fails = expected.startswith("likewise: error")
+        assert code == (2 if fails else 0), f"{part}: exit code {code}, {err.getvalue()}"
+        got = err.getvalue() if fails else out.getvalue()
+    if expected:
+        want = expected.replace("<BLANKLINE>\n", "\n")
+        assert doctest.OutputChecker().check_output(want, got, FLAGS), f"{part}:\n{got}"
+
+
+def parsers(page: Path) -> list[Any]:
+    module = markdown if page.suffix == ".md" else rest
+    return [
+        module.PythonCodeBlockParser(doctest_optionflags=FLAGS),
+        module.CodeBlockParser(language="console", evaluator=run_console),
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    document: Document = Sybil(parsers(page), path=str(page.parent)).parse(page)
+    for example in document.examples():
+        example.evaluate()
+
+
+def modules() -> Iterator[str]:
+    yield "likewise"
+    for module in pkgutil.walk_packages(likewise.__path__, "likewise."):
+        if module.name != "likewise.__main__":
+            yield module.name
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    if not hasattr(module, "__file__") or not str(module.__file__).endswith(".py"):
+        pytest.skip("native: its docstrings are those of the classes that wrap it")
+    assert doctest.testmod(module, optionflags=FLAGS).failed == 0
+
+
+def public_objects() -> Iterator[tuple[str, Any]]:
+    for name in ("likewise.search", "likewise.persistence", "likewise.errors"):
+        module = importlib.import_module(name)
+        for public in module.__all__:
+            thing = getattr(module, public)
+            yield f"{name}.{public}", thing
+            if isinstance(thing, type):
+                for attribute, member in vars(thing).items():
+                    if not attribute.startswith("_") and (callable(member) or isinstance(member, property)):
+                        yield f"{name}.{public}.{attribute}", member
+
+
+def test_everything_public_has_a_docstring() -> None:
+    missing = [name for name, thing in public_objects() if not (getattr(thing, "__doc__", None) or "").strip()]
+    assert not missing
+
+
+@pytest.mark.slow
+def test_pages_build_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
+    done = subprocess.run([*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert "BM25" in (tmp_path / "html" / "search.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name)
+def test_example_program_runs(program: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, program, "shuffle a list"], cwd=tmp_path, capture_output=True, text=True, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert "random" in done.stdout
+
+
+def environment() -> dict[str, str]:
+    """What a child needs to import the likewise under test."""
+    package = Path(likewise.__file__).parents[1]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))}
