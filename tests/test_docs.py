@@ -12,18 +12,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import likewise
 import pytest
+from likewise.cli import main
 from sybil import Document, Example, Sybil
 from sybil.parsers import markdown, rest
-
-import likewise
-from likewise.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.rst"), ROOT / "README.md"])
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Installing, building and fetching is what .ci/run does, in a clean environment; `likewise bench` takes minutes.
-NOT_RUN_HERE = ("pip ", "python -m venv", "pytest", "ruff ", "cmake ", "ctest ", "./build", "likewise bench", "sphinx-build")
+NOT_RUN_HERE = (
+    "pip ",
+    "python -m venv",
+    "pytest",
+    "ruff ",
+    "cmake ",
+    "ctest ",
+    "./build",
+    "likewise bench",
+    "sphinx-build",
+)
 
 
 def run_console(example: Example) -> None:
@@ -114,7 +123,9 @@ def test_everything_public_has_a_docstring() -> None:
 @pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
-    done = subprocess.run([*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True, env=environment()
+    )
     assert done.returncode == 0, done.stderr
     assert "BM25" in (tmp_path / "html" / "search.html").read_text(encoding="utf-8")
 
