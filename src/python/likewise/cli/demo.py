@@ -93,7 +93,7 @@ def _bytes_per_posting(path: str, n_postings: int) -> float:
     # Everything but the strings, which are the user's own: terms, ids, texts.
     strings = ("term_bytes", "form_bytes", "key_bytes", "text_bytes")
     arrays = inspect(path)["arrays"]
-    return sum(array["nbytes"] for array in arrays if array["name"] not in strings) / max(1, n_postings)
+    return sum(array["n_bytes"] for array in arrays if array["name"] not in strings) / max(1, n_postings)
 
 
 def _median_seconds(index: Index, texts: list[str]) -> float:
