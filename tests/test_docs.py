@@ -6,17 +6,19 @@ import importlib
 import io
 import os
 import pkgutil
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import likewise
 import pytest
-from likewise.cli import main
 from sybil import Document, Example, Sybil
 from sybil.parsers import markdown, rest
+
+import likewise
+from likewise.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.rst"), ROOT / "README.md"])
@@ -55,18 +57,26 @@ def run_console(example: Example) -> None:
 
 
 def run_command(command: str, expected: str) -> None:
-    import shlex
-
     for part in command.split(" && "):
         program, *arguments = shlex.split(part)
-        assert program == "likewise", f"{command}: expected a command of likewise"
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(arguments)
+        if program.startswith("LIKEWISE_"):  # read when likewise is imported: only a process of its own sees it
+            name, _, value = program.partition("=")
+            assert arguments.pop(0) == "likewise"
+            child = [sys.executable, "-m", "likewise", *arguments]
+            done = subprocess.run(child, capture_output=True, text=True, env=environment() | {name: value})
+            code, out, err = done.returncode, done.stdout, done.stderr
+        else:
+            assert program == "likewise", f"{command}: expected a command of likewise"
+            with (
+                contextlib.redirect_stdout(io.StringIO()) as stdout,
+                contextlib.redirect_stderr(io.StringIO()) as stderr,
+            ):
+                code = main(arguments)
+            out, err = stdout.getvalue(), stderr.getvalue()
         fails = expected.startswith("likewise: error")
-        assert code == (2 if fails else 0), f"{part}: exit code {code}, {err.getvalue()}"
-        got = err.getvalue() if fails else out.getvalue()
+        assert code == (2 if fails else 0), f"{part}: exit code {code}, {err}"
     if expected:
+        got = err if fails else out
         want = expected.replace("<BLANKLINE>\n", "\n")
         assert doctest.OutputChecker().check_output(want, got, FLAGS), f"{part}:\n{got}"
 

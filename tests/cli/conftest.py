@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import likewise
 import pytest
+
+import likewise
 from likewise.cli import main
 
 ROWS = [

@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-import likewise
 import pytest
+
+import likewise
 from likewise.cli import main
 
 

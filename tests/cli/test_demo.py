@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from likewise.cli import demo, main
 from likewise.search import Index
 

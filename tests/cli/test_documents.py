@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+
 from likewise.cli.documents import Documents, InputError, guess_format
 from likewise.cli.output import Output, human_bytes
 

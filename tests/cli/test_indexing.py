@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from likewise.cli import main
 from likewise.search import Index
 

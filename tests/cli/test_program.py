@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import likewise
 import pytest
+
+import likewise
 from likewise.cli import main
 from likewise.search import Index
 

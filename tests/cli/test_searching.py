@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from likewise.cli import main
 from likewise.search import Index
 
