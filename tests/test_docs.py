@@ -82,10 +82,14 @@ def run_command(command: str, expected: str) -> None:
 
 
 def parsers(page: Path) -> list[Any]:
-    module = markdown if page.suffix == ".md" else rest
+    if page.suffix == ".md":
+        return [
+            markdown.PythonCodeBlockParser(),
+            markdown.CodeBlockParser(language="console", evaluator=run_console),
+        ]
     return [
-        module.PythonCodeBlockParser(doctest_optionflags=FLAGS),
-        module.CodeBlockParser(language="console", evaluator=run_console),
+        rest.DocTestParser(optionflags=FLAGS),
+        rest.CodeBlockParser(language="console", evaluator=run_console),
     ]
 
 
@@ -104,7 +108,7 @@ def modules() -> Iterator[str]:
             yield module.name
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
@@ -137,7 +141,7 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
         [*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True, env=environment()
     )
     assert done.returncode == 0, done.stderr
-    assert "BM25" in (tmp_path / "html" / "search.html").read_text(encoding="utf-8")
+    assert "BM25" in (tmp_path / "html" / "searching.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("program", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name)

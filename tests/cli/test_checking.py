@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import likewise
 from likewise.cli import main
@@ -28,8 +30,9 @@ def test_check(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert segment.name in capsys.readouterr().err
 
 
-def test_check_of_what_is_no_index(tmp_path: Path, papers: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (tmp_path / "missing", papers, tmp_path):
+def test_check_of_what_is_no_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({"weights": np.ones(3, dtype=np.float32)}, tmp_path / "foreign.safetensors")
+    for path in (tmp_path / "missing", tmp_path / "foreign.safetensors", tmp_path):
         assert main(["check", str(path)]) == 2
         out, err = capsys.readouterr()
         assert str(path) in err and err.startswith("likewise: error: ") and out == ""

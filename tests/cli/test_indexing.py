@@ -24,7 +24,7 @@ def test_index_jsonl(
     assert main(["index", str(papers), str(path), "--id-field", "id"]) == 0
     out, err = capsys.readouterr()
     assert re.fullmatch(
-        rf"{path}: 3 documents, 13 terms, 14 postings, [\d.]+ kB, in [\d.]+ s \(\d+ documents/s\)\n", out
+        rf"{path}: 3 documents, 14 terms, 15 postings, [\d.]+ kB, in [\d.]+ s \(\d+ documents/s\)\n", out
     ), out
     assert err == "likewise: indexing title, abstract (of id, title, abstract, year)\n"
     opened = Index.open(path)

@@ -163,7 +163,7 @@ def _read_json(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         if line.isspace():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip("\r\n"))
         except json.JSONDecodeError as error:
             raise InputError(f"expected a JSON object, got {error.msg} at column {error.colno}", number) from None
         except (ValueError, RecursionError) as error:  # an integer of thousands of digits, lists in lists in lists

@@ -93,8 +93,8 @@ def _message(error: Exception) -> str:
         return ": ".join([*names, error.strerror])
     if isinstance(error, MemoryError):
         return "not enough memory"
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if isinstance(error, (ValueError, TypeError, KeyError, OSError, ImportError)) and text:
+    text = str(error)
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError)) and text:
         return text
     return f"{type(error).__name__}: {text} [--debug shows where; please report it]"
 

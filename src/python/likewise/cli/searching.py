@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def _print_json(index: Index, name: str, query: str, hits: Hits, output: Output) -> None:
     for rank, (key, score) in enumerate(hits, 1):
         row: dict[str, Any] = {"query_id": name, "query": query, "rank": rank, "id": key, "score": score}
-        if index.params["stored"]:
+        if index.params["store"]:
             row["highlight"] = index.highlight(query, id=key, max_chars=SNIPPET)
         output.result_json(row)
 
@@ -61,7 +61,7 @@ def _print_table(index: Index, title: str | None, query: str, hits: Hits, output
             rank,
             key,
             score,
-            index.highlight(query, id=key, max_chars=SNIPPET) if index.params["stored"] else "",
+            index.highlight(query, id=key, max_chars=SNIPPET) if index.params["store"] else "",
             output,
         )
     if title is not None:
