@@ -2,8 +2,8 @@
 
     python examples/search_docstrings.py "shuffle a list"
 
-Indexes the docstrings of the standard library and of numpy, prints the best hits, why the first one is there, its keywords,
-and the docstrings that are most like it.
+Indexes the docstrings of the standard library and of numpy, prints the best hits, why the first one is there, its
+keywords, and the docstrings that are most like it.
 """
 
 import sys

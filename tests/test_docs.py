@@ -76,9 +76,9 @@ def run_command(command: str, expected: str) -> None:
         fails = expected.startswith("likewise: error")
         assert code == (2 if fails else 0), f"{part}: exit code {code}, {err}"
     if expected:
-        got = err if fails else out
+        got = err[err.index("likewise: error") :] if fails else out  # notes may stand before it
         want = expected.replace("<BLANKLINE>\n", "\n")
-        assert doctest.OutputChecker().check_output(want, got, FLAGS), f"{part}:\n{got}"
+        assert doctest.OutputChecker().check_output(want.rstrip("\n"), got.rstrip("\n"), FLAGS), f"{part}:\n{got}"
 
 
 def parsers(page: Path) -> list[Any]:

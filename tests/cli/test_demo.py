@@ -25,7 +25,8 @@ def test_docstring_corpus() -> None:
 def test_docstring_corpus_imports_nothing(environment: dict[str, str]) -> None:
     program = (
         "import sys; from likewise.cli.demo import docstring_corpus; before = set(sys.modules); docstring_corpus(); "
-        "print(sorted(name for name in set(sys.modules) - before if not name.startswith(('encodings.', '_sysconfigdata'))))"
+        "new = set(sys.modules) - before; "
+        "print(sorted(name for name in new if not name.startswith(('encodings.', '_sysconfigdata'))))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr

@@ -93,7 +93,8 @@ def _bytes_per_posting(path: str, n_postings: int) -> float:
     # Without what is the user's own: the strings of the terms, the ids, the texts.
     own = ("term_bytes", "form_", "key_", "text_")
     arrays = inspect(path)["arrays"]
-    return sum(array["n_bytes"] for array in arrays if not array["name"].startswith(own)) / max(1, n_postings)
+    n_bytes: int = sum(array["n_bytes"] for array in arrays if not array["name"].startswith(own))
+    return n_bytes / max(1, n_postings)
 
 
 def _median_seconds(index: Index, texts: list[str]) -> float:

@@ -7,7 +7,7 @@ end at a line feed alone (not at U+2028 or a form feed), which is what the three
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -101,7 +101,9 @@ class Documents:
     ) -> None:
         if format == "txt" and (text_fields or id_field is not None):
             raise InputError("--text-field, --id-field: a txt file has no fields, only a document a line")
-        rows = {"jsonl": _read_json, "csv": _read_csv, "txt": _read_text}[format](file)
+        readers: dict[str, Callable[[BinaryIO], Iterator[tuple[int, Any]]]]
+        readers = {"jsonl": _read_json, "csv": _read_csv, "txt": _read_text}
+        rows = readers[format](file)
         self._id_field = id_field
         self._rows = rows
         try:

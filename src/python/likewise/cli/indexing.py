@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from likewise.search import Index
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         )
     index.save(path, overwrite=arguments.overwrite)
     seconds = time.perf_counter() - start
-    report = {
+    report: dict[str, Any] = {
         "path": path,
         "n_docs": index.n_docs,
         "n_terms": index.n_terms,

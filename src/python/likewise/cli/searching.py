@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from likewise.search import Hits, Index
 
 from .documents import InputError, open_binary, read_lines
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             else:
                 title = plain(query) if len(queries) > 1 else None
                 _print_table(index, title, query, batch[number], output)
-    found = bool(batch.n_hits.any())
+    found = bool(np.any(batch.n_hits))
     if not found:
         output.note("no document contains a word of the query" if len(queries) == 1 else "no query found a document")
     return 0 if found else 1
