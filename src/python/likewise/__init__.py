@@ -7,9 +7,11 @@ from . import _core
 
 _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_CPU_LEVEL, has no level of ours
 
+from . import errors, persistence, search  # noqa: E402
 from ._info import info  # noqa: E402
+from .persistence import load  # noqa: E402
 
-__all__ = ["__version__", "info"]
+__all__ = ["__version__", "errors", "info", "load", "persistence", "search"]
 
 __version__: str = _core.__version__
 

@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 
 import likewise
 
+from .documents import FORMATS
 from .output import Output, discard_output, use_utf8
 
 DONE, NOTHING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         help="fields to index (default: those that hold a text in the first document)",
     )
     index.add_argument("--id-field", metavar="I", help="field with the ids (default: documents are numbered from 0)")
-    index.add_argument("--format", choices=("jsonl", "csv", "txt"), help="what INPUT is (default: as its name says)")
+    index.add_argument("--format", choices=FORMATS, help="what INPUT is (default: as its name says)")
     index.add_argument("--no-store", action="store_true", help="do not keep the texts: smaller, but nothing to show")
     index.add_argument("--overwrite", action="store_true", help="replace the index at PATH")
 
