@@ -53,7 +53,6 @@ class FaultyDirectory(Directory):
         super().rename(old, new)
 
     def unlink(self, name: str) -> None:
-        self.calls["unlink"] += 1
         if self.unlink_fails:
             self.n_faults += 1
             raise OSError(5, os.strerror(5))

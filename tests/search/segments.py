@@ -37,7 +37,11 @@ def make_segment(
     """(arrays, parameters, statistics) of documents given as tokens."""
     counts = [Counter(tokens) for tokens in documents]
     terms = sorted({term for count in counts for term in count}, key=str.encode)
-    postings = [[(d, count[term]) for d, count in enumerate(counts) if term in count] for term in terms]
+    lists: dict[str, list[tuple[int, int]]] = {term: [] for term in terms}
+    for d, count in enumerate(counts):
+        for term, tf in count.items():
+            lists[term].append((d, tf))
+    postings = list(lists.values())
     frequencies = [tf for posting in postings for _, tf in posting]
     large = [i for i, tf in enumerate(frequencies) if tf >= 255]
     term_offsets, term_bytes = strings(terms)

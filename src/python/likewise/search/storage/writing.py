@@ -186,13 +186,18 @@ def _commit(
 
 def collect(directory: Directory) -> None:
     """Remove what no kept manifest names. What cannot be removed now is left for the next writer."""
-    kept = generations(directory.path)[:KEPT_MANIFESTS]
-    named = {manifest_name(generation) for generation in kept}
+    found = generations(directory.path)
+    kept = found[:KEPT_MANIFESTS]
+    for generation in found[KEPT_MANIFESTS:]:
+        try:
+            directory.unlink(manifest_name(generation))
+        except OSError:
+            kept.append(generation)  # a manifest that stays keeps its files
+    named: set[str] = set()
     for generation in kept:
         try:
             named.update(entry.file for entry in read_manifest(directory.path, generation).segments)
         except (ValueError, OSError):
             return  # It may name any of the segments: a damaged manifest keeps them all.
-    ours = (MANIFEST_NAME, SEGMENT_NAME, TEMPORARY_NAME)
-    names = (name for name in directory.names() if any(pattern.fullmatch(name) for pattern in ours))
-    directory.discard(sorted(name for name in names if name not in named))
+    ours = (name for name in directory.names() if SEGMENT_NAME.fullmatch(name) or TEMPORARY_NAME.fullmatch(name))
+    directory.discard(sorted(name for name in ours if name not in named))
