@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_dispatch(m);
   pybind11::module_ search = m.def_submodule("search");
   likewise::bindings::register_building(search);
+  likewise::bindings::register_search_arrow(search);
   likewise::bindings::register_search(search);
   likewise::bindings::register_search_keys(search);
 }

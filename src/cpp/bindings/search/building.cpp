@@ -7,6 +7,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/search/scanning.hpp"
 #include "bindings/search/texts.hpp"
 #include "core/search/unicode.hpp"
 
@@ -19,25 +20,6 @@ using search::Analysis;
 using search::Analyzer;
 using search::Builder;
 using search::Scanner;
-
-constexpr std::size_t kChunk = std::size_t{1} << 22;  // bytes of text a call, so that memory stays bounded
-
-py::str str_of(std::string_view utf8) {
-  PyObject* text = PyUnicode_DecodeUTF8(utf8.data(), static_cast<py::ssize_t>(utf8.size()), "strict");
-  if (text == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::str>(text);
-}
-
-/// An array that owns the vector's memory.
-template <class T>
-py::array_t<T> array_from(std::vector<T>&& values) {
-  auto owner = std::make_unique<std::vector<T>>(std::move(values));
-  const auto n = static_cast<py::ssize_t>(owner->size());
-  T* const data = owner->data();
-  const py::capsule capsule(owner.get(), [](void* p) { delete static_cast<std::vector<T>*>(p); });
-  owner.release();
-  return py::array_t<T>(n, data, capsule);
-}
 
 std::shared_ptr<Analyzer> make_analyzer(const std::string& words, bool lowercase, const std::string& cjk,
                                         std::uint32_t min_length, std::uint32_t max_length, const py::list& stopwords) {
@@ -109,35 +91,9 @@ py::list normalise(const Analyzer& analyzer, const py::list& tokens) {
   return out;
 }
 
-/// A scanner or builder, and whether a call is inside it: the GIL is released there, so that a second thread could
-/// enter.
-template <class T>
-struct Guarded {
-  template <class... Args>
-  explicit Guarded(Args&&... args) : object(std::forward<Args>(args)...) {}
-  T object;
-  bool busy = false;
-};
-
-template <class T>
-class Use {
- public:
-  explicit Use(Guarded<T>& guarded) : guarded_(guarded) {
-    if (guarded_.busy) throw boundary_error("self: expected one call at a time");
-    guarded_.busy = true;
-  }
-  ~Use() { guarded_.busy = false; }
-  Use(const Use&) = delete;
-  Use& operator=(const Use&) = delete;
-
- private:
-  Guarded<T>& guarded_;
-};
-
-using PyScanner = Guarded<Scanner>;
 using PyBuilder = Guarded<Builder>;
 
-/// Scans whole documents from texts[start] on, about kChunk bytes of them, and returns where the next call starts.
+/// Scans whole documents from texts[start] on, about kChunkBytes bytes of them, and returns where the next call starts.
 std::size_t scan(PyScanner& self, const py::list& texts, std::size_t start, std::size_t n_parts,
                  std::size_t first_position, const char* argument, search::TextStore* store) {
   const Use use(self);
@@ -145,7 +101,7 @@ std::size_t scan(PyScanner& self, const py::list& texts, std::size_t start, std:
   Texts chunk(argument, first_position + start / n_parts, n_parts);
   std::size_t at = start;
   // The list may be changed by other threads between calls: its length is read again for each text.
-  while (at < texts.size() && (chunk.bytes() < kChunk || (at - start) % n_parts != 0)) {
+  while (at < texts.size() && (chunk.bytes() < kChunkBytes || (at - start) % n_parts != 0)) {
     chunk.add(PyList_GET_ITEM(texts.ptr(), static_cast<py::ssize_t>(at)));
     ++at;
   }
@@ -162,7 +118,7 @@ std::size_t scan_tokens(PyScanner& self, const py::list& documents, std::size_t 
   const Use use(self);
   Texts tokens(argument);
   std::size_t at = start, bytes = 0;
-  for (; at < documents.size() && bytes < kChunk; ++at) {
+  for (; at < documents.size() && bytes < kChunkBytes; ++at) {
     const py::object document = documents[at];
     if (!PyList_Check(document.ptr()) && !PyTuple_Check(document.ptr()))
       throw boundary_error(std::string(argument) + ": expected lists or tuples of tokens");

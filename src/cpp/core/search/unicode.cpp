@@ -1,6 +1,7 @@
 #include "core/search/unicode.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace likewise::search::unicode {
 namespace {
@@ -127,6 +128,11 @@ std::size_t valid_prefix(std::string_view text) noexcept {
   const unsigned char* p = begin;
   const auto tail = [](unsigned char byte) { return (byte & 0xC0) == 0x80; };
   while (p < end) {
+    std::uint64_t word = 0;
+    if (end - p >= 8 && (std::memcpy(&word, p, 8), (word & 0x8080808080808080u) == 0)) {
+      p += 8;
+      continue;
+    }
     if (*p < 0x80) {
       ++p;
       continue;

@@ -141,8 +141,11 @@ def _scanner(analyzer: Analyzer | None) -> Any:
 
 def _scan(source: Documents, scanner: Any, store: Any, analyzer: Analyzer | None) -> Iterable[int]:
     surfaces = None if analyzer is None or analyzer.is_native else analyzer.surfaces
-    for position, block in source.blocks():
-        yield from block.scan(scanner, store, position, source.argument, surfaces)
+    position = 0
+    for block in source.blocks():
+        for n in block.scan(scanner, store, position, source.argument, surfaces):
+            yield n
+            position += n
 
 
 def _check_keys(ids: Any) -> list[str] | list[int]:
@@ -151,7 +154,7 @@ def _check_keys(ids: Any) -> list[str] | list[int]:
         raise ValueError(f"ids: expected one key a document, got {describe(ids)}")
     if isinstance(ids, (bytes, Mapping, set, frozenset)) or not isinstance(ids, Iterable):
         raise TypeError(f"ids: expected a sequence of str or of int, got {describe(ids)}")
-    keys = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    keys = ids.to_pylist() if hasattr(ids, "to_pylist") else ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if not keys or all(type(key) is str for key in keys) or all(type(key) is int for key in keys):
         return _in_range(keys)
     kind: type | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._validation import describe
 
 Surfaces = Callable[[str], list[str]]
@@ -58,7 +59,32 @@ class TokenBlock:
             at = after
 
 
-Block = TextBlock | TokenBlock
+class ArrowBlock:
+    """Texts of a producer of the Arrow PyCapsule interface, scanned where they lie."""
+
+    def __init__(self, reader: _core.search.ArrowReader, keys: list[Any] | None) -> None:
+        self._reader = reader
+        self._keys = keys
+
+    def scan(self, scanner: Any, store: Any, position: int, argument: str, surfaces: Surfaces | None) -> Iterator[int]:
+        """As `TextBlock.scan`."""
+        while True:
+            if surfaces is None:
+                n, ids = self._reader.scan(scanner, first_position=position, store=store)
+                pieces: Iterable[int] = (n,)
+            else:
+                texts, ids = self._reader.read(first_position=position)
+                n = len(texts)
+                pieces = _scan_surfaces(iter(texts), scanner, store, position, argument, surfaces)
+            if n == 0:
+                return
+            if self._keys is not None:
+                self._keys += ids or ()
+            yield from pieces
+            position += n
+
+
+Block = TextBlock | TokenBlock | ArrowBlock
 
 
 class Documents:
@@ -104,9 +130,7 @@ class Documents:
 
     def _check(self, documents: Any) -> Any:
         name = self.argument
-        if isinstance(documents, (str, bytes, bytearray)):
-            raise TypeError(f"{name}: expected {_EXPECTED}, got {type(documents).__name__} [wrap it in a list]")
-        if isinstance(documents, Mapping):
+        if isinstance(documents, (str, bytes, bytearray, Mapping)):
             raise TypeError(f"{name}: expected {_EXPECTED}, got {type(documents).__name__} [wrap it in a list]")
         if isinstance(documents, np.ma.MaskedArray) and np.ma.is_masked(documents):
             raise ValueError(f"{name}: expected no masked elements, got some")
@@ -115,37 +139,79 @@ class Documents:
                 raise ValueError(f"{name}: expected a 1-D array of str, got shape {documents.shape}")
             if documents.dtype.kind not in "UOT":
                 raise TypeError(f"{name}: expected an array of str, got dtype {documents.dtype}")
-        elif not isinstance(documents, Iterable):
+        elif not isinstance(documents, Iterable) and not _is_arrow(documents):
             raise TypeError(f"{name}: expected {_EXPECTED}, got {describe(documents)}")
         return documents
 
-    def blocks(self) -> Iterator[tuple[int, Block]]:
-        """Yields (the position of its first document, the block)."""
+    def blocks(self) -> Iterator[Block]:
+        """Yields the documents once, in order."""
         documents = self._documents
+        if self._tokens:
+            self._refuse_names("sequences of tokens")
+        elif _is_arrow(documents):
+            yield from self._arrow_blocks(documents)
+            return
         if isinstance(documents, tuple):
             documents = list(documents)
         if isinstance(documents, list) and (not documents or isinstance(documents[0], str)) and not self._tokens:
             self._refuse_names("plain texts")
-            yield 0, TextBlock(documents)
+            yield TextBlock(documents)
             return
         yield from self._blocks_of(_iterate(documents))
 
-    def _blocks_of(self, documents: Iterator[Any]) -> Iterator[tuple[int, Block]]:
+    def _arrow_blocks(self, documents: Any) -> Iterator[Block]:
+        """Frames and columns: by Arrow, or from Python's objects where the column holds nothing else."""
+        if self._fields is not None and _is_frame(documents):
+            columns = list(dict.fromkeys((*self._fields, *([] if self._id_field is None else [self._id_field]))))
+            # Only these are handed over: pandas converts what it hands over.
+            names = list(documents.columns)
+            if all(names.count(column) == 1 for column in columns):
+                documents = documents[columns]
+        lists = _lists_of_objects(documents)
+        if lists is None:
+            yield ArrowBlock(self._arrow_reader(documents), self.keys)
+        elif isinstance(lists, list):
+            self._refuse_names("plain texts")
+            yield TextBlock(lists)
+        else:
+            rows = (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True))
+            if self._fields is None and len(lists) - (self._id_field is not None) == 1:
+                self._fields = tuple(name for name in lists if name != self._id_field)
+            yield from self._blocks_of(rows)
+
+    def _arrow_reader(self, documents: Any) -> _core.search.ArrowReader:
+        options: Any = {
+            "fields": None if self._fields is None else list(self._fields),
+            "id_field": self._id_field,
+            "argument": self.argument,
+            "null_hint": '.fillna("")' if hasattr(documents, "fillna") else '.fill_null("")',
+        }
+        if hasattr(documents, "__arrow_c_array__"):
+            return _core.search.ArrowReader.from_array(*documents.__arrow_c_array__(), **options)
+        return _core.search.ArrowReader.from_stream(documents.__arrow_c_stream__(), **options)
+
+    def _blocks_of(self, documents: Iterator[Any]) -> Iterator[Block]:
         """Blocks of bounded size from anything that can be iterated over."""
         block: list[Any] = []
-        start = position = size = 0
+        position = n = size = 0
         add: Callable[[list[Any], Any, int], int] | None = None
         n_parts = 1
         for document in documents:
             if add is None:
+                if not self._tokens and _is_arrow(document):
+                    for chunk in itertools.chain((document,), documents):
+                        if not _is_arrow(chunk):
+                            raise TypeError(f"{self.argument}: expected Arrow data as before, got {describe(chunk)}")
+                        yield from self._arrow_blocks(chunk)
+                    return
                 add, n_parts = self._reader(document)
             size += add(block, document, position)
-            position += 1
-            if position - start >= _BLOCK_TEXTS or size >= _BLOCK_CHARACTERS:
-                yield start, self._block(block, n_parts)
-                block, start, size = [], position, 0
-        if block or position > start:
-            yield start, self._block(block, n_parts)
+            position, n = position + 1, n + 1
+            if n >= _BLOCK_TEXTS or size >= _BLOCK_CHARACTERS:
+                yield self._block(block, n_parts)
+                block, n, size = [], 0, 0
+        if n:
+            yield self._block(block, n_parts)
 
     def _block(self, block: list[Any], n_parts: int) -> Block:
         return TokenBlock(block) if self._tokens else TextBlock(block, n_parts)
@@ -153,7 +219,6 @@ class Documents:
     def _reader(self, first: object) -> tuple[Callable[[list[Any], Any, int], int], int]:
         """How documents like the first one are read, and the number of texts each of them gives."""
         if self._tokens:
-            self._refuse_names("sequences of tokens")
             return self._add_tokens, 1
         if isinstance(first, Mapping):
             if self._fields is None:
@@ -241,10 +306,42 @@ def _scan_surfaces(
         position += len(kept)
 
 
+def _is_arrow(documents: object) -> bool:
+    return hasattr(documents, "__arrow_c_stream__") or hasattr(documents, "__arrow_c_array__")
+
+
+def _lists_of_objects(documents: Any) -> list[Any] | dict[str, list[Any]] | None:
+    """The content of a pandas or polars column or frame that holds Python objects; None if Arrow can read it.
+
+    Their export of such columns would guess a type, or fail in its own words.
+    """
+    if _is_frame(documents):
+        columns = {name: documents[name] for name in documents.columns}
+        if not any(_holds_objects(column) for column in columns.values()):
+            return None
+        return {name: _to_list(column) for name, column in columns.items()}
+    return _to_list(documents) if _holds_objects(documents) else None
+
+
+def _is_frame(documents: object) -> bool:
+    """Whether this is a pandas or polars frame; those of other libraries are read by Arrow alone."""
+    return hasattr(documents, "columns") and (hasattr(documents, "iloc") or hasattr(documents, "get_columns"))
+
+
+def _holds_objects(column: Any) -> bool:
+    return str(getattr(column, "dtype", "")).lower() == "object"
+
+
+def _to_list(column: Any) -> list[Any]:
+    return list(column.to_list())
+
+
 def _iterate(documents: Any) -> Iterator[Any]:
     if isinstance(documents, np.ndarray):
         for start in range(0, len(documents), _BLOCK_TEXTS):
             yield from documents[start : start + _BLOCK_TEXTS].tolist()
+    elif hasattr(documents, "to_pylist"):  # pyarrow iterates over its own scalars
+        yield from documents.to_pylist()
     else:
         yield from documents
 
