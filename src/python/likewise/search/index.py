@@ -26,7 +26,6 @@ from ..errors import CorruptFileError
 from .analyzer import Analyzer
 from .building import build_segment
 from .explanation import Explanation, TermExplanation, dropped_words
-from .highlighting import highlight
 from .hits import Hits
 from .keys import Id, make_keys
 from .parts import Parts, corrupt
@@ -261,21 +260,25 @@ class Index:
         check_choice(mode, "mode", ("r",))
         if tokenizer is not None and not callable(tokenizer):
             raise TypeError(f"tokenizer: expected a callable or None, got {describe(tokenizer)}")
+        full = verify == "full"
         return open_with(
             path,
-            lambda stored: cls._from_stored(stored, tokenizer, full=verify == "full"),
+            lambda stored: cls._from_stored(stored, tokenizer, full=full),
             generation=generation,
-            mmap=mmap,
+            mmap=check_bool(mmap, "mmap"),
             verify=verify,
             prefault=prefault,
-            recover=recover,
+            recover=check_bool(recover, "recover"),
         )
 
     @classmethod
     def _from_stored(
         cls, stored: StoredIndex, tokenizer: Callable[[str], Iterable[Any]] | None, *, full: bool
     ) -> Index:
+        """The index of opened files. Raises the core's `CorruptError` where their content breaks the rules."""
         params = stored.parameters
+        if tokenizer is not None and _tokenizer_name(params.get("analyzer")) is None:
+            raise ValueError("tokenizer: expected None, as the index was built without a tokenizer, got a callable")
         try:
             scoring = Scoring.check(**{name: params[name] for name in Scoring.__slots__})
             analyzer = _open_analyzer(params["analyzer"], tokenizer)
@@ -577,6 +580,8 @@ class Index:
         >>> ix.highlight("winged flow", id=0)
         '<mark>Wings</mark> &amp; <mark>flows</mark>'
         """
+        from .highlighting import highlight
+
         if (text is None) == (id is None):
             raise TypeError(f"text: expected either a text or an id, got {'both' if text is not None else 'neither'}")
         if self._analyzer is None:
@@ -702,7 +707,12 @@ class Index:
 
 def _open_analyzer(params: Any, tokenizer: Callable[[str], Iterable[Any]] | None) -> Analyzer | str | None:
     """The analyzer that a file describes, or the name of the tokenizer that it needs and nobody handed in."""
-    named = params.get("tokenizer") if isinstance(params, Mapping) else None
-    if named is not None and tokenizer is None:
-        return str(named)
-    return None if params is None else Analyzer.from_params(params, tokenizer=tokenizer)
+    if params is None:
+        return None
+    named = _tokenizer_name(params)
+    return named if named is not None and tokenizer is None else Analyzer.from_params(params, tokenizer=tokenizer)
+
+
+def _tokenizer_name(params: Any) -> str | None:
+    name = params.get("tokenizer") if isinstance(params, Mapping) else None
+    return None if name is None else str(name)
