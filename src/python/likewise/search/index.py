@@ -26,6 +26,7 @@ from ..errors import CorruptFileError
 from .analyzer import Analyzer
 from .building import build_segment
 from .explanation import Explanation, TermExplanation, dropped_words
+from .highlighting import highlight
 from .hits import Hits
 from .keys import Id, make_keys
 from .parts import Parts, corrupt
@@ -580,8 +581,6 @@ class Index:
         >>> ix.highlight("winged flow", id=0)
         '<mark>Wings</mark> &amp; <mark>flows</mark>'
         """
-        from .highlighting import highlight
-
         if (text is None) == (id is None):
             raise TypeError(f"text: expected either a text or an id, got {'both' if text is not None else 'neither'}")
         if self._analyzer is None:
