@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .analyzer import Analyzer
+import numpy as np
+
+from .. import _core
 from .keys import Id
+from .queries import QueryReader
+from .scoring import Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +98,6 @@ class Explanation:
     rounding: float
     left_out: tuple[tuple[str, str], ...]
 
-    @classmethod
-    def make(
-        cls, id: Id, doc_id: int, score: float, terms: Sequence[TermExplanation], left_out: Sequence[tuple[str, str]]
-    ) -> Explanation:
-        """Put one together: what the contributions lack to the score is the rounding."""
-        rounding = score - math.fsum(term.contribution for term in terms)
-        return cls(id, doc_id, score, tuple(terms), rounding, tuple(left_out))
-
     def __str__(self) -> str:
         lines = [f"document {self.id!r}: score {self.score:.6g}"]
         if self.terms:
@@ -117,9 +114,44 @@ class Explanation:
         return "\n".join(lines)
 
 
-def dropped_words(analyzer: Analyzer, text: str) -> list[tuple[str, str]]:
-    """The distinct words of a text that analysis drops, each with the reason."""
-    return [(word, reason) for word, reason in dict(analyzer.reasons(text)).items() if reason is not None]
+def explain(
+    engine: _core.search.Index,
+    scoring: Scoring,
+    reader: QueryReader,
+    query: object,
+    id: Id,
+    doc_id: int,
+) -> Explanation:
+    """Explain the score of one document."""
+    terms, weights = reader.arrays(query)
+    counts = Counter(query if isinstance(query, Mapping) else reader.tokens(query))
+    score = np.empty(1, dtype=scoring.dtype)
+    engine.score_some(terms, weights, np.array([doc_id], dtype=np.int64), score)
+    dl, avgdl = engine.document_length(doc_id), engine.average_length
+    length_factor = scoring.length_factor(dl, avgdl)
+    explained = []
+    for number, weight in zip(terms.tolist(), weights.tolist(), strict=True):
+        term, idf, (tf, _) = engine.term(number), engine.idf(number), engine.posting(number, doc_id)
+        f = scoring.f(tf, length_factor)
+        explained.append(
+            TermExplanation(
+                term=term,
+                qtf=None if isinstance(query, Mapping) else counts[term],
+                weight=weight,
+                n_t=engine.document_frequency(number),
+                idf=idf,
+                tf=tf,
+                dl=dl,
+                avgdl=avgdl,
+                L=length_factor,
+                f=f,
+                contribution=weight * idf * f,
+            )
+        )
+    known = {term.term for term in explained}
+    unknown = [(token, "not in the index") for token in counts if token not in known]
+    rounding = score.item() - math.fsum(term.contribution for term in explained)
+    return Explanation(id, doc_id, score.item(), tuple(explained), rounding, (*reader.dropped(query), *unknown))
 
 
 def _cell(value: object) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -25,19 +24,20 @@ from .._validation import (
 from ..errors import CorruptFileError
 from .analyzer import Analyzer
 from .building import build_segment
-from .explanation import Explanation, TermExplanation, dropped_words
+from .contents import Contents
+from .explanation import Explanation, explain
 from .highlighting import highlight
 from .hits import Hits
 from .keys import Id, make_keys
 from .parts import Parts, corrupt
-from .queries import UNKNOWN, Query, QueryReader, refuse_bad_token
+from .queries import UNKNOWN, Query
 from .scoring import Scoring
 from .storage import StoredIndex, open_with, write_index
 
 _METHODS = ("auto", "exhaustive")
 
 
-class Index:
+class Index(Contents):
     """A full-text index over a fixed corpus, searched by exact BM25.
 
     Made by `Index.build` or `Index.open`. An index does not change: any number of threads may search it at once.
@@ -59,41 +59,10 @@ class Index:
     ['w', 'h']
     """
 
-    __slots__ = (
-        "_analyzer",
-        "_analyzer_params",
-        "_core",
-        "_k3",
-        "_keys",
-        "_n_docs",
-        "_n_overlong",
-        "_parts",
-        "_reader",
-        "_scoring",
-        "_stored",
-    )
+    __slots__ = ()
 
     def __init__(self) -> None:
         raise TypeError("Index: expected a call of Index.build or Index.open, got a direct one")
-
-    @classmethod
-    def _of(
-        cls,
-        parts: Parts,
-        scoring: Scoring,
-        analyzer: Analyzer | str | None,
-        analyzer_params: dict[str, Any] | None,
-        n_overlong: int,
-        stored: StoredIndex | None,
-    ) -> Index:
-        self = object.__new__(cls)
-        self._parts, self._scoring, self._analyzer_params = parts, scoring, analyzer_params
-        self._analyzer = None if isinstance(analyzer, str) else analyzer
-        self._n_overlong, self._stored = n_overlong, stored
-        self._core, self._keys = parts.core, parts.keys
-        self._k3, self._n_docs = scoring.core_k3, parts.core.n_docs
-        self._reader = QueryReader(parts.core, analyzer, self._k3)
-        return self
 
     # --- Making, saving, opening ---
 
@@ -114,7 +83,7 @@ class Index:
         dtype: DTypeLike = "float32",
         store: bool = False,
         n_threads: int | None = None,
-        progress: bool | Callable[[int, int], object] | None = None,
+        progress: bool | Callable[[int, int | None], object] | None = None,
     ) -> Index:
         """Index a corpus.
 
@@ -203,7 +172,7 @@ class Index:
         OSError
             From the file system, with the path; nothing half-written remains.
         """
-        core, params = self._core, self._scoring.to_params()
+        core, params = self._engine, self._scoring.to_params()
         params |= {
             "analyzer": self._analyzer_params,
             "n_overlong": self._n_overlong,
@@ -306,7 +275,7 @@ class Index:
 
     def warm(self, n_threads: int | None = None) -> None:
         """Derive now what the first searches, `keywords` and `related` would derive at their first use."""
-        self._core.warm(check_n_threads(n_threads))
+        self._engine.warm(check_n_threads(n_threads))
 
     # --- Searching ---
 
@@ -338,11 +307,11 @@ class Index:
         exhaustive = method != "auto" and check_choice(method, "method", _METHODS) == "exhaustive"
         if type(n_threads) is int and n_threads == 1 and (type(query) is list or not isinstance(query, Mapping)):
             tokens = query if type(query) is list else self._reader.tokens(query)
-            doc_ids, scores = self._core.search_tokens(tokens, self._k3, k, exhaustive)
+            doc_ids, scores = self._engine.search_tokens(tokens, self._k3, k, exhaustive)
         else:
             terms, weights = self._reader.arrays(query)
             n_threads = check_n_threads(n_threads)
-            doc_ids, scores = self._core.search(terms, weights, k, exhaustive, -1, n_threads)
+            doc_ids, scores = self._engine.search(terms, weights, k, exhaustive, -1, n_threads)
         return Hits(doc_ids, scores, self._keys)
 
     def search_batch(
@@ -356,7 +325,7 @@ class Index:
         exhaustive = check_choice(method, "method", _METHODS) == "exhaustive"
         n_threads = check_n_threads(n_threads)
         offsets, terms, weights = self._reader.batch(queries)
-        doc_ids, scores, n_hits = self._core.search_batch(offsets, terms, weights, k, exhaustive, n_threads)
+        doc_ids, scores, n_hits = self._engine.search_batch(offsets, terms, weights, k, exhaustive, n_threads)
         return Hits(doc_ids, scores, self._keys, n_hits)
 
     def scores(self, query: Query, *, ids: Any = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -379,9 +348,9 @@ class Index:
         doc_ids = None if ids is None else self._keys.doc_ids(ids)
         out = self._output(out, (self._n_docs if doc_ids is None else len(doc_ids),), doc_ids)
         if doc_ids is None:
-            self._core.score_all(terms, weights, out)
+            self._engine.score_all(terms, weights, out)
         else:
-            self._core.score_some(terms, weights, doc_ids, out)
+            self._engine.score_some(terms, weights, doc_ids, out)
         return out
 
     def scores_batch(
@@ -402,10 +371,10 @@ class Index:
         shape = (len(offsets) - 1, self._n_docs if doc_ids is None else len(doc_ids))
         out = self._output(out, shape, doc_ids)
         if doc_ids is None:
-            self._core.score_batch(offsets, terms, weights, out, n_threads)
+            self._engine.score_batch(offsets, terms, weights, out, n_threads)
         else:
             for row, (begin, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-                self._core.score_some(terms[begin:end], weights[begin:end], doc_ids, out[row])
+                self._engine.score_some(terms[begin:end], weights[begin:end], doc_ids, out[row])
         return out
 
     def _output(
@@ -431,39 +400,8 @@ class Index:
         Explanation
             Its `score` is the one that `search` gives; its terms' contributions add up to it.
         """
-        core, scoring = self._core, self._scoring
         doc_id = self._keys.doc_id(id)
-        terms, weights = self._reader.arrays(query)
-        given = isinstance(query, Mapping)
-        tokens = list(query) if given else self._reader.tokens(query)
-        counts = Counter(tokens)
-        score = np.empty(1, dtype=scoring.dtype)
-        core.score_some(terms, weights, np.array([doc_id], dtype=np.int64), score)
-        dl, avgdl = core.document_length(doc_id), core.average_length
-        length_factor = scoring.length_factor(dl, avgdl)
-        explained = []
-        for number, weight in zip(terms.tolist(), weights.tolist(), strict=True):
-            term, idf, (tf, _) = core.term(number), core.idf(number), core.posting(number, doc_id)
-            f = scoring.f(tf, length_factor)
-            explained.append(
-                TermExplanation(
-                    term=term,
-                    qtf=None if given else counts[term],
-                    weight=weight,
-                    n_t=core.document_frequency(number),
-                    idf=idf,
-                    tf=tf,
-                    dl=dl,
-                    avgdl=avgdl,
-                    L=length_factor,
-                    f=f,
-                    contribution=weight * idf * f,
-                )
-            )
-        known = {term.term for term in explained}
-        left_out = dropped_words(self._analyzer, query) if isinstance(query, str) and self._analyzer else []
-        left_out += [(token, "not in the index") for token in counts if token not in known]
-        return Explanation.make(self._keys.key(doc_id), doc_id, score.item(), explained, left_out)
+        return explain(self._engine, self._scoring, self._reader, query, self._keys.key(doc_id), doc_id)
 
     def keywords(
         self, id: Id, n: int = 10, *, min_df: int | float = 1, max_df: int | float = 1.0
@@ -488,8 +426,8 @@ class Index:
         doc_id = self._keys.doc_id(id)
         n = check_scalar_int(n, "n", minimum=1, maximum=2**63 - 1)
         bounds = self._df_bound(min_df, "min_df"), self._df_bound(max_df, "max_df")
-        terms, scores = self._core.keywords(doc_id, n, *bounds)
-        word = self._core.term if self._parts.forms is None else self._parts.forms.get
+        terms, scores = self._engine.keywords(doc_id, n, *bounds)
+        word = self._engine.term if self._parts.forms is None else self._parts.forms.get
         return [(word(term), score) for term, score in zip(terms.tolist(), scores.tolist(), strict=True)]
 
     def related(
@@ -535,7 +473,7 @@ class Index:
         wanted = np.array([self._keys.doc_id(id)], dtype=np.int64) if single else self._keys.doc_ids(id, "id")
         if single:
             k = min(k, self._n_docs)
-        doc_ids, scores, n_hits = self._core.related(wanted, k, full, n_keywords, *bounds, self._k3, n_threads)
+        doc_ids, scores, n_hits = self._engine.related(wanted, k, full, n_keywords, *bounds, self._k3, n_threads)
         hits = Hits(doc_ids, scores, self._keys, n_hits)
         return hits[0] if single else hits
 
@@ -585,10 +523,10 @@ class Index:
             raise TypeError(f"text: expected either a text or an id, got {'both' if text is not None else 'neither'}")
         if self._analyzer is None:
             raise ValueError("text: expected an index that has its analyzer, got one without")
-        tokens = list(dict.fromkeys(list(query) if isinstance(query, Mapping) else self._reader.tokens(query)))
-        refuse_bad_token(tokens, "query")
-        numbers = self._core.find_terms(tokens).tolist()
-        idf = {t: 0.0 if n == UNKNOWN else self._core.idf(n) for t, n in zip(tokens, numbers, strict=True)}
+        self._reader.arrays(query)  # refuses what is no query
+        tokens = list(dict.fromkeys(query if isinstance(query, Mapping) else self._reader.tokens(query)))
+        numbers = self._engine.find_terms(tokens).tolist()
+        idf = {t: 0.0 if n == UNKNOWN else self._engine.idf(n) for t, n in zip(tokens, numbers, strict=True)}
         return highlight(
             self._stored_text(id) if text is None else check_text(text, "text"),
             idf,
@@ -604,104 +542,6 @@ class Index:
         if self._parts.texts is None:
             raise ValueError("id: expected an index that stores its texts, got one built with store=False [pass text]")
         return self._parts.texts.get(doc_id)
-
-    # --- What it holds ---
-
-    @property
-    def n_docs(self) -> int:
-        """Number of documents."""
-        return self._n_docs
-
-    @property
-    def n_terms(self) -> int:
-        """Number of distinct terms."""
-        return self._core.n_terms
-
-    @property
-    def n_postings(self) -> int:
-        """Number of pairs of a term and a document that contains it."""
-        return self._core.n_postings
-
-    @property
-    def n_tokens(self) -> int:
-        """Number of tokens in all documents."""
-        return self._core.n_tokens
-
-    @property
-    def n_overlong(self) -> int:
-        """How many tokens were dropped because they are longer than the analyzer's `max_length`."""
-        return self._n_overlong
-
-    @property
-    def avgdl(self) -> float:
-        """Mean number of tokens in a document; 0.0 without documents."""
-        return self._core.average_length
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the index in memory: its arrays, mapped ones included, and what searches derive from them."""
-        return self._parts.nbytes
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters that the index was built with, by their names in `build`."""
-        return {**self._scoring.to_params(), "analyzer": self._analyzer, "store": self._parts.texts is not None}
-
-    @property
-    def analyzer(self) -> Analyzer | None:
-        """How texts become tokens."""
-        return self._analyzer
-
-    @property
-    def ids(self) -> NDArray[Any]:
-        """The ids of all documents in the order of their doc_ids: int64, or str objects."""
-        return self._keys.all()
-
-    @property
-    def path(self) -> str | None:
-        """The directory that the index was opened from."""
-        return None if self._stored is None else str(self._stored.path)
-
-    @property
-    def generation(self) -> int | None:
-        """The generation that was opened."""
-        return None if self._stored is None else self._stored.generation
-
-    def df(self, term: str) -> int:
-        """Return the number of documents that contain a term (as it is indexed, i.e. stemmed); 0 if none does."""
-        number = self._term_number(term)
-        return 0 if number == UNKNOWN else self._core.document_frequency(number)
-
-    def idf(self, term: str) -> float:
-        """Return a term's inverse document frequency under the variant; 0.0, as it adds nothing, if it is unknown."""
-        number = self._term_number(term)
-        return 0.0 if number == UNKNOWN else self._core.idf(number)
-
-    def _term_number(self, term: str) -> int:
-        return int(self._core.find_terms([check_text(term, "term")])[0])
-
-    def doc_ids(self, ids: Any) -> NDArray[np.int64]:
-        """Return the doc_ids of ids. `KeyError` lists the first 5 that are unknown."""
-        return self._keys.doc_ids(ids)
-
-    def __len__(self) -> int:
-        return self._n_docs
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._keys
-
-    def __repr__(self) -> str:
-        variant = self._scoring.variant
-        return f"<likewise.search.Index: {self._n_docs} documents, {self.n_terms} terms, variant {variant!r}>"
-
-    def __copy__(self) -> Index:
-        return self  # an index does not change
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Index:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("Index: expected to be saved, got pickled [call .save(path), and Index.open(path) over there]")
 
 
 def _open_analyzer(params: Any, tokenizer: Callable[[str], Iterable[Any]] | None) -> Analyzer | str | None:

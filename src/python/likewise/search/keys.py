@@ -184,7 +184,7 @@ def make_keys(keys: Sequence[Id] | NDArray[Any] | None, n_docs: int) -> Keys:
         raise ValueError(f"ids: expected one id a document ({n_docs}), got {len(keys)}")
     if isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
         return IntegerKeys.make(check_indices(keys, "ids"))
-    values = keys.tolist() if isinstance(keys, np.ndarray) else list(keys)
+    values: list[Any] = keys.tolist() if isinstance(keys, np.ndarray) else list(keys)
     if all(isinstance(key, str) for key in values):
         return StringKeys.make(values)
     wanted = str if isinstance(values[0], str) else int

@@ -52,6 +52,12 @@ class QueryReader:
             raise TypeError(f"{name}: expected {expected}, got {describe(query)}")
         return list(query)  # type: ignore[call-overload, no-any-return]
 
+    def dropped(self, query: object) -> list[tuple[str, str]]:
+        """The distinct words of a text that analysis drops, each with the reason."""
+        if not isinstance(query, str) or not isinstance(self._analyzer, Analyzer):
+            return []
+        return [(word, reason) for word, reason in dict(self._analyzer.reasons(query)).items() if reason is not None]
+
     def arrays(self, query: object, name: str = "query") -> _Arrays:
         """Distinct known terms in order of first occurrence, and their weights."""
         if isinstance(query, Mapping):
