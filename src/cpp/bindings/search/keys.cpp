@@ -179,7 +179,7 @@ void register_search_keys(py::module_& sub) {
       .def("check", [](const StringTableView& self) {
         const NativeCall call;
         self.table.check_content(self.name.c_str(), false);
-        check_slots(self.table, self.name.c_str());
+        check_slots(self.table, self.name.c_str(), true);
       });
 
   py::class_<IntegerTableView>(sub, "IntegerTable")

@@ -38,6 +38,10 @@ class IntegerTable {
   /// The number of the value, or kNotFound.
   std::uint32_t find(std::int64_t value) const noexcept;
 
+  /// Where a search for entry i starts.
+  std::size_t home(std::size_t i) const noexcept;
+  span<const std::uint32_t> slots() const noexcept { return slots_; }
+
  private:
   span<const std::int64_t> values_;
   span<const std::uint32_t> slots_;
@@ -47,9 +51,9 @@ class IntegerTable {
 /// that equals an earlier one.
 std::uint32_t fill_slots(span<const std::int64_t> values, span<std::uint32_t> slots) noexcept;
 
-/// Throws corrupt_error (with `name` as prefix) unless every stored number is found under its own value, i.e. the slots
-/// belong to the content and no two entries are equal.
+/// Throws corrupt_error (with `name` as prefix) unless every entry has the slot where a search finds it. With
+/// `distinct`, unless no two entries are equal, too; entries that ascend are so already.
 void check_slots(const IntegerTable& table, const char* name);
-void check_slots(const StringTable& table, const char* name);
+void check_slots(const StringTable& table, const char* name, bool distinct);
 
 }  // namespace likewise::search

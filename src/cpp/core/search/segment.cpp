@@ -44,7 +44,7 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
 
 void Segment::check_all(const BlockVisitor& before_block) const {
   terms_.check_content("term", true);
-  check_slots(terms_, "term");
+  check_slots(terms_, "term", false);
   check_range(0, static_cast<std::uint32_t>(terms_.size()), before_block);
 }
 

@@ -29,6 +29,10 @@ class StringTable {
   /// The number of the string, or kNotFound.
   std::uint32_t find(std::string_view key) const noexcept;
 
+  /// Where a search for string i starts.
+  std::size_t home(std::size_t i) const noexcept { return hash_bytes((*this)[i]) & mask_; }
+  span<const std::uint32_t> slots() const noexcept { return {slots_, mask_ + 1}; }
+
   /// Throws corrupt_error unless all strings are UTF-8 and, where asked, ascend strictly by their bytes.
   void check_content(const char* name, bool sorted) const;
 
