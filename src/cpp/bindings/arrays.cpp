@@ -20,8 +20,8 @@ py::array check_array(const py::handle& value, const char* argument, const py::d
   const auto refuse = [&](const std::string& expected) -> boundary_error {
     return boundary_error(std::string(argument) + ": expected " + expected + ", got " + describe(value));
   };
-  // No subclass: a masked array has data that must not be read as it stands.
-  if (Py_TYPE(value.ptr()) != py::detail::npy_api::get().PyArray_Type_) throw refuse("a numpy array");
+  // Of a subclass the base array is taken: what a mask means is settled in the Python layer.
+  if (!py::isinstance<py::array>(value)) throw refuse("a numpy array");
   auto a = py::reinterpret_borrow<py::array>(value);
   if (!a.dtype().equal(dtype)) throw refuse("dtype " + std::string(py::str(static_cast<py::object>(dtype))));
   if (a.ndim() != rank) throw refuse("rank " + std::to_string(rank));
@@ -29,11 +29,6 @@ py::array check_array(const py::handle& value, const char* argument, const py::d
   if (!(a.flags() & py::array::c_style) || !aligned) throw refuse("an aligned, C-contiguous array");
   if (writeable && !a.writeable()) throw refuse("a writeable array");
   return a;
-}
-
-bool signal_arrived() {
-  const py::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
 }
 
 }  // namespace likewise::bindings

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/thread_pool.hpp"
+#include "bindings/native_call.hpp"
 #include "likewise/span.hpp"
 
 namespace likewise::bindings {
@@ -46,16 +46,5 @@ Array<T> output(const pybind11::handle& value, const char* argument, int rank = 
   pybind11::array a = check_array(value, argument, pybind11::dtype::of<T>(), rank, true);
   return {a, static_cast<T*>(a.mutable_data()), static_cast<std::size_t>(a.size())};
 }
-
-/// Whether Ctrl-C was pressed. Takes the GIL; always false outside the main thread.
-bool signal_arrived();
-
-/// Around the native part of a call: the GIL is released, the floating-point mode is the default one, and Ctrl-C is
-/// noticed at the safe points.
-class NativeCall {
-  InterruptScope interrupts_{signal_arrived};
-  FloatEnvironment environment_;
-  pybind11::gil_scoped_release released_;
-};
 
 }  // namespace likewise::bindings

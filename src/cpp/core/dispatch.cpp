@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "likewise/error.hpp"
 
@@ -14,10 +17,19 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
-bool has_v2() { return __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); }
+/// A bit of leaf 1 or 0x80000001, ECX: what older compilers cannot name in __builtin_cpu_supports.
+bool has_ecx_bit(unsigned leaf, unsigned bit) {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(leaf, &a, &b, &c, &d) != 0 && ((c >> bit) & 1) != 0;
+}
+bool has_v2() {
+  return __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
+         has_ecx_bit(1, 13) && has_ecx_bit(0x80000001, 0);  // cmpxchg16b, lahf
+}
 bool has_v3() {
   return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-         __builtin_cpu_supports("fma");
+         __builtin_cpu_supports("fma") && has_ecx_bit(1, 29) && has_ecx_bit(1, 22) &&
+         has_ecx_bit(0x80000001, 5);  // f16c, movbe, lzcnt
 }
 bool has_v4() {
   return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,13 +1,16 @@
 #include "core/thread_pool.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <exception>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <string>
@@ -47,7 +50,7 @@ bool asked_to_stop() {
 struct Job {
   std::size_t n;
   const std::function<void(std::size_t)>* body;
-  std::size_t helpers_wanted;  // guarded by the pool's mutex, as are the next two
+  std::size_t helpers_wanted;  // guarded by the pool's mutex, as is the next one
   std::size_t helpers_inside = 0;
   std::condition_variable done;
   std::atomic<std::size_t> next{0};
@@ -65,16 +68,24 @@ struct Job {
                         (i = next.fetch_add(1)) < n;) {
       try {
         (*body)(i);
+      } catch (const interrupted&) {
+        cancelled.store(true);  // the question was answered: the other pieces must not ask again
+        record(i);
       } catch (...) {
-        const std::lock_guard<std::mutex> lock(failure_mutex);
-        if (i < failed_piece) {
-          failed_piece = i;
-          failure = std::current_exception();
-        }
-        failed.store(true);
+        record(i);
       }
     }
     inside_piece = was_inside;
+  }
+
+ private:
+  void record(std::size_t piece) {
+    const std::lock_guard<std::mutex> lock(failure_mutex);
+    if (piece < failed_piece) {
+      failed_piece = piece;
+      failure = std::current_exception();
+    }
+    failed.store(true);
   }
 };
 
@@ -82,108 +93,131 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Job*> jobs;  // that still want helpers
-  std::size_t n_threads = 0, n_idle = 0;
+  std::size_t n_threads = 0, n_busy = 0, n_wanted = 0;
 
   void serve() {
-    std::fesetenv(FE_DFL_ENV);
+    const FloatEnvironment environment;
     std::unique_lock<std::mutex> lock(mutex);
     for (;;) {
-      ++n_idle;
       wake.wait(lock, [&] { return !jobs.empty(); });
-      --n_idle;
       Job* job = jobs.front();
       if (--job->helpers_wanted == 0) jobs.pop_front();
+      --n_wanted;
+      ++n_busy;
       ++job->helpers_inside;
       lock.unlock();
       interruption.cancelled = &job->cancelled;
       job->work();
       interruption.cancelled = nullptr;
       lock.lock();
-      if (--job->helpers_inside == 0) job->done.notify_all();
+      --n_busy;
+      if (--job->helpers_inside == 0) job->done.notify_all();  // under the lock: its owner may destroy it afterwards
     }
   }
 
-  /// Threads for what is queued. A thread that cannot be made is done without: the caller works too.
-  void grow(std::size_t wanted) {
-    while (n_idle < wanted && n_threads < 1024) {
+  /// Threads for what is wanted. A thread that cannot be made is done without: the caller works too.
+  void grow() {
+    while (n_threads - n_busy < n_wanted && n_threads < 1024) {
       try {
         std::thread([this] { serve(); }).detach();
-      } catch (const std::system_error&) {
+      } catch (...) {  // too many threads, no memory for one
         return;
       }
       ++n_threads;
-      --wanted;
     }
   }
 
   void run(Job& job) {
+    const std::size_t helpers = job.helpers_wanted;
     {
       const std::lock_guard<std::mutex> lock(mutex);
       jobs.push_back(&job);
-      grow(job.helpers_wanted);
+      n_wanted += helpers;
+      grow();
     }
-    wake.notify_all();
+    for (std::size_t i = 0; i < helpers; ++i) wake.notify_one();
     job.work();
     std::unique_lock<std::mutex> lock(mutex);
     const auto queued = std::find(jobs.begin(), jobs.end(), &job);
-    if (queued != jobs.end()) jobs.erase(queued);  // no helper came: nothing is left for one
+    if (queued != jobs.end()) {  // not all helpers came: nothing is left for them
+      jobs.erase(queued);
+      n_wanted -= job.helpers_wanted;
+    }
     while (job.helpers_inside > 0) {
       if (interruption.wants_to_stop == nullptr) {
         job.done.wait(lock);
       } else if (job.done.wait_for(lock, kPollInterval) == std::cv_status::timeout) {
         lock.unlock();
-        if (asked_to_stop()) job.cancelled.store(true);
+        if (!job.cancelled.load() && asked_to_stop()) job.cancelled.store(true);
         lock.lock();
       }
     }
   }
 };
 
-// Never destroyed: detached threads may outlive static destruction, and a forked child abandons its parent's pool.
+// Never destroyed: detached threads may outlive static destruction.
 std::atomic<Pool*> current_pool{nullptr};
-std::mutex creation_mutex, lazy_mutex;
+std::mutex lazy_mutex;
 
 #if defined(__unix__) || defined(__APPLE__)
-void before_fork() {
-  lazy_mutex.lock();  // first: its holder may be running pieces on the pool
-  creation_mutex.lock();
-  if (Pool* pool = current_pool.load()) pool->mutex.lock();
-}
-void after_fork_in_parent() {
-  if (Pool* pool = current_pool.load()) pool->mutex.unlock();
-  creation_mutex.unlock();
-  lazy_mutex.unlock();
-}
+// A child abandons its parent's pool as it is: the threads are gone, a lock may be held, a condition variable may be
+// mid-wait. Nothing is locked before a fork, so a fork waits for nobody: the forking thread may hold a lock (Python's)
+// that a thread inside a native call needs before it can leave.
 void after_fork_in_child() {
-  current_pool.store(nullptr);  // its threads are gone, its condition variables may be mid-wait: leave it as it is
-  creation_mutex.unlock();
-  lazy_mutex.unlock();
+  current_pool.store(nullptr);
+  new (&lazy_mutex) std::mutex;
 }
-void handle_forks() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); });
-}
-#else
-void handle_forks() {}
+// At load: a flag of std::call_once could be inherited in the middle of the call.
+[[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
 #endif
 
 Pool& pool() {
-  if (Pool* found = current_pool.load(std::memory_order_acquire)) return *found;
-  handle_forks();
-  const std::lock_guard<std::mutex> lock(creation_mutex);
-  if (Pool* found = current_pool.load()) return *found;
-  Pool* made = new Pool;
-  current_pool.store(made, std::memory_order_release);
-  return *made;
+  Pool* found = current_pool.load(std::memory_order_acquire);
+  if (found != nullptr) return *found;
+  auto made = std::make_unique<Pool>();
+  if (current_pool.compare_exchange_strong(found, made.get())) return *made.release();
+  return *found;
 }
 
-/// CPUs' worth of time that cgroup v2 grants, or 0.
+/// The first CPU quota found on the way up from `folder` to `root`: a container sees its own at the root.
+double quota_of(std::string folder, const std::string& root, bool v2) {
+  double least = 0;
+  for (;;) {
+    double quota = -1, period = 0;
+    if (v2) {
+      std::ifstream file(root + folder + "/cpu.max");  // "max 100000" or "150000 100000"
+      std::string text;
+      if (file >> text >> period && text != "max") quota = std::strtod(text.c_str(), nullptr);
+    } else {
+      std::ifstream(root + folder + "/cpu.cfs_quota_us") >> quota;
+      std::ifstream(root + folder + "/cpu.cfs_period_us") >> period;
+    }
+    if (quota > 0 && period > 0 && (least == 0 || quota / period < least)) least = quota / period;
+    if (folder.empty()) return least;
+    folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
+  }
+}
+
+/// CPUs' worth of time that the control group grants, rounded up, or 0. Read once: it costs some 50 us.
 unsigned cgroup_quota() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || !(period > 0)) return 0;
-  return static_cast<unsigned>(std::max(1.0, std::strtod(quota.c_str(), nullptr) / period));
+  static std::atomic<int> known{-1};  // no function-local initialisation: a fork could find it half done
+  if (const int quota = known.load(); quota >= 0) return static_cast<unsigned>(quota);
+  double least = 0;
+  std::ifstream file("/proc/self/cgroup");  // "0::/path" (v2) or "4:cpu,cpuacct:/path"
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = ',' + line.substr(first + 1, second - first - 1) + ',';
+    std::string folder = line.substr(second + 1);
+    if (folder == "/") folder.clear();
+    const bool v2 = controllers == ",,";
+    if (!v2 && controllers.find(",cpu,") == std::string::npos) continue;
+    const double quota = quota_of(folder, v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu", v2);
+    if (quota > 0 && (least == 0 || quota < least)) least = quota;
+  }
+  const int rounded = static_cast<int>(std::ceil(std::min(least, 1e6)));
+  known.store(rounded);
+  return static_cast<unsigned>(rounded);
 }
 
 unsigned from_environment() {
@@ -210,7 +244,12 @@ unsigned available_threads() {
 }
 
 void parallel_for(std::size_t n, unsigned n_threads, const std::function<void(std::size_t)>& body) {
-  if (n_threads <= 1 || n < 2 || inside_piece) {
+  if (inside_piece) {
+    for (std::size_t i = 0; i < n; ++i) body(i);
+    return;
+  }
+  const FloatEnvironment environment;
+  if (n_threads <= 1 || n < 2) {
     for (std::size_t i = 0; i < n; ++i) body(i);
     return;
   }
@@ -223,16 +262,13 @@ void parallel_for(std::size_t n, unsigned n_threads, const std::function<void(st
   if (job.cancelled.load()) throw interrupted();
 }
 
-std::mutex& lazy_initialisation_mutex() {
-  handle_forks();
-  return lazy_mutex;
-}
+std::mutex& lazy_initialisation_mutex() { return lazy_mutex; }
 
-InterruptScope::InterruptScope(bool (*wants_to_stop)()) {
+InterruptScope::InterruptScope(bool (*wants_to_stop)()) : outer_(interruption.wants_to_stop) {
   interruption.wants_to_stop = wants_to_stop;
   interruption.next_question = Clock::now() + kPollInterval;
 }
-InterruptScope::~InterruptScope() { interruption.wants_to_stop = nullptr; }
+InterruptScope::~InterruptScope() { interruption.wants_to_stop = outer_; }
 
 void poll_interrupt() {
   if (interruption.wants_to_stop == nullptr && interruption.cancelled == nullptr) return;

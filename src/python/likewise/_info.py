@@ -103,7 +103,9 @@ def _blas() -> list[dict[str, str]]:
 
 
 def _formats() -> dict[str, dict[str, list[Any]]]:
-    return {}  # filled by the module that reads them
+    from .persistence.container import FEATURES, FORMAT_VERSION  # when asked: importing the package loads numpy alone
+
+    return {"container": {"versions": [FORMAT_VERSION], "features": sorted(FEATURES)}}
 
 
 def _optional_packages() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._core import InternalError
+
 __all__ = [
     "CorruptFileError",
     "IndexLockedError",
@@ -76,10 +78,6 @@ class IndexLockedError(OSError):
 
 class RecoveredIndexWarning(UserWarning):
     """An older generation of an index was opened because the newest one is damaged."""
-
-
-class InternalError(RuntimeError):
-    """A defect of likewise itself: native code refused what the Python layer had let through. Please report it."""
 
 
 class NotFittedError(ValueError, AttributeError):

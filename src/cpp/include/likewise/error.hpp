@@ -2,6 +2,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "likewise/version.hpp"
+
 namespace likewise {
 
 /// Base of everything the core throws on purpose. The text names the argument: "<argument>: expected ..., got ...".

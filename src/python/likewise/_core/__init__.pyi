@@ -5,7 +5,7 @@ from . import search as search
 
 __version__: str
 
-class BoundaryError(RuntimeError): ...
+class InternalError(RuntimeError): ...
 
 class CorruptError(ValueError):
     array: str
