@@ -54,4 +54,6 @@ def test_info_of_an_index(index: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "posting_documents" in json.dumps(facts)
     assert main(["info", str(index)]) == 0
     out = capsys.readouterr().out
-    assert "posting_documents" in out and "lucene" in out
+    assert re.search(r"^  name +dtype +shape +n_bytes$", out, re.M)
+    assert re.search(r"^  posting_documents +uint32 +\d+ +\d+$", out, re.M)
+    assert re.search(r"^  variant +lucene$", out, re.M)

@@ -186,15 +186,16 @@ def test_index_without_permission(papers: Path, tmp_path: Path, capsys: pytest.C
     assert "Permission denied" in capsys.readouterr().err
 
 
-def test_permission_error_is_one_line(
-    papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_error_of_the_system_is_one_line(
+    code: int, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "out.lw")
+        raise OSError(code, os.strerror(code), "out.lw")
 
     monkeypatch.setattr(Index, "save", refuse)
     assert main(["index", str(papers), str(tmp_path / "out.lw"), "--quiet"]) == 2
-    assert capsys.readouterr().err == "likewise: error: out.lw: Permission denied\n"
+    assert capsys.readouterr().err == f"likewise: error: out.lw: {os.strerror(code)}\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

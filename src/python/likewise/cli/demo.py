@@ -8,6 +8,7 @@ import argparse
 import ast
 import importlib.util
 import random
+import shlex
 import statistics
 import sysconfig
 import tempfile
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     _print_queries(queries, output)
     _print_report(report, output)
     if arguments.save:
-        output.result(f"\nkept in {arguments.save}; try  likewise search {arguments.save} 'random number'")
+        output.result(f"\nkept in {arguments.save}; try  likewise search {shlex.quote(arguments.save)} 'random number'")
     return 0
 
 

@@ -1,7 +1,7 @@
 """``likewise info``: what this installation is, or what an index says about itself."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import likewise
@@ -29,10 +29,18 @@ def _print(facts: Mapping[str, Any], output: Output, indent: int) -> None:
             _print(value, output, indent + 2)
         elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
             output.result(start.rstrip())
-            for item in value:
-                output.result(" " * (indent + 2) + "  ".join(f"{key} {_shown(part)}" for key, part in item.items()))
+            _print_table(value, output, indent + 2)
         else:
             output.result(f"{start}  {_shown(value)}".rstrip())
+
+
+def _print_table(items: Sequence[Mapping[str, Any]], output: Output, indent: int) -> None:
+    names = list(dict.fromkeys(name for item in items for name in item))
+    rows = [names, *([_shown(item.get(name)) for name in names] for item in items)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True))
+        output.result((" " * indent + line).rstrip())
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from likewise.search import Hits, Index
 from .documents import InputError, open_binary, read_lines
 from .output import Output, plain
 
-SNIPPET = 160  # characters of text below a hit
+SNIPPET = 120  # characters of text below a hit
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
