@@ -55,8 +55,8 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, con
   if (begin == end) return;
   // One flat pass: the only descents are at the ends of lists, so counting them on both sides proves the rest.
   // In blocks that fit the cache, so that a posting is read from memory once.
-  std::uint32_t largest = 0;
-  std::uint64_t descents = 0;
+  std::uint32_t largest = 0, term = first_term + 1;
+  std::uint64_t descents = 0, at_ends = 0;
   std::size_t zeros = 0, full = 0;
   constexpr std::uint64_t kStep = std::uint64_t{1} << 17;
   for (std::uint64_t at = begin; at < end; at += kStep) {
@@ -65,12 +65,12 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, con
     if (before_block) before_block(at, stop);
     descents += kernels.count_descents(a.posting_documents.data + at, stop - at + overlap, &largest);
     kernels.count_extremes(a.posting_frequencies.data + at, stop - at, &zeros, &full);
-  }
-  std::uint64_t at_ends = 0;
-  for (std::uint64_t t = first_term + 1; t < last_term; ++t) {
-    const std::uint64_t p = a.posting_offsets[t];
-    // An empty list shares its end with the one before: count each position once.
-    at_ends += p > begin && p < end && p != a.posting_offsets[t - 1] && a.posting_documents[p - 1] >= a.posting_documents[p];
+    for (; term < last_term && a.posting_offsets[term] <= stop; ++term) {
+      const std::uint64_t p = a.posting_offsets[term];
+      // An empty list shares its end with the one before: count each position once.
+      at_ends += p > begin && p < end && p != a.posting_offsets[term - 1] &&
+                 a.posting_documents[p - 1] >= a.posting_documents[p];
+    }
   }
   if (largest >= n_docs()) throw corrupt_error("posting_documents", "expected documents of this index");
   if (descents != at_ends) throw corrupt_error("posting_documents", "expected documents that ascend within a term");

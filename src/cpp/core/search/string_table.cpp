@@ -15,6 +15,18 @@ std::uint64_t mix(std::uint64_t x) noexcept {
   return x;
 }
 
+/// The last 1 to 7 bytes as a little-endian number. Overlapping loads: a memcpy of variable length would be a call.
+std::uint64_t load_tail(const char* p, std::size_t n) noexcept {
+  if (n >= 4) {
+    std::uint32_t first, last;
+    std::memcpy(&first, p, 4);
+    std::memcpy(&last, p + n - 4, 4);
+    return first | static_cast<std::uint64_t>(last) << (8 * (n - 4));
+  }
+  const auto byte = [p](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i); };
+  return byte(0) | byte(n / 2) | byte(n - 1);
+}
+
 /// Length of the valid UTF-8 sequence at p (1 to 4), or 0. No overlong forms, no surrogates, nothing past U+10FFFF.
 std::size_t utf8_length(const std::uint8_t* p, const std::uint8_t* end) noexcept {
   const auto tail = [&](std::size_t n) {
@@ -57,11 +69,7 @@ std::uint64_t hash_bytes(std::string_view bytes) noexcept {
     std::memcpy(&word, p, 8);
     h = mix(h ^ word) + 0x9E3779B97F4A7C15ull;
   }
-  if (n > 0) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, p, n);
-    h = mix(h ^ word);
-  }
+  if (n > 0) h = mix(h ^ load_tail(p, n));
   return mix(h);
 }
 
