@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from tests import reference_container
-from tests.faulty_directory import SITES, FaultyDirectory, calls_of
-from tests.fuzz.container import Draft, mutate
 
 from likewise import persistence
 from likewise.errors import CorruptFileError, IndexLockedError, UnsupportedFormatError
 from likewise.persistence.container import DTYPES, encode, parse_container, read_container, xxh3
 from likewise.persistence.files import Directory, replace_file
+from tests import reference_container
+from tests.faulty_directory import SITES, FaultyDirectory, calls_of
+from tests.fuzz.container import Draft, mutate
 
 REFUSED = (CorruptFileError, UnsupportedFormatError)
 

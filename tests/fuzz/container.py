@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from tests.search.segments import Arrays, make_segment, reference_scores
 
 from likewise import _core
 from likewise.errors import CorruptFileError, UnsupportedFormatError
@@ -34,6 +33,7 @@ from likewise.persistence.container import Container, encode, parse_container
 from likewise.search.parts import Parts
 from likewise.search.scoring import Scoring
 from likewise.search.storage.reading import check_arrays
+from tests.search.segments import Arrays, make_segment, reference_scores
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "I64": 8, "I32": 4, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
 ODD_NUMBERS = [0, 1, 2, 3, 4, 7, 8, 63, 64, 254, 255, 256, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63, 2**64 - 1]

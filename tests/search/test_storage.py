@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.faulty_directory import SITES, FaultyDirectory, calls_of
-from tests.search.segments import Arrays, make_segment
 
-from likewise import persistence
+from likewise import _core, persistence
 from likewise.errors import CorruptFileError, IndexLockedError, RecoveredIndexWarning, UnsupportedFormatError
 from likewise.persistence.container import canonical_json, xxh3
 from likewise.persistence.files import Directory
 from likewise.search.index import Index
 from likewise.search.storage import generations, open_index, reading, write_index, writing
 from likewise.search.storage.manifest import parse_manifest
+from tests.faulty_directory import SITES, FaultyDirectory, calls_of
+from tests.search.segments import Arrays, make_segment
 
 TOY = [list("aba"), list("bc"), list("accd")]
 OTHER = [list("xyz"), list("zz")]
@@ -884,3 +884,55 @@ def test_eight_threads_share_a_reader(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+# --- What is stored and must never change ---
+
+MASK = (1 << 64) - 1
+
+
+def mix(x: int) -> int:
+    x ^= x >> 32
+    x = x * 0xD6E8FEB86659FD93 & MASK
+    return x ^ x >> 32
+
+
+def hash_bytes(data: bytes) -> int:
+    """The hash behind `term_slots` and `key_slots`, in plain Python."""
+    h = 0x9E3779B97F4A7C15 ^ (len(data) * 0xFF51AFD7ED558CCD & MASK)
+    for i in range(0, len(data), 8):
+        block = data[i : i + 8]
+        h = mix(h ^ int.from_bytes(block, "little"))
+        if len(block) == 8:
+            h = h + 0x9E3779B97F4A7C15 & MASK
+    return mix(h)
+
+
+def hash_integer(value: int) -> int:
+    x = value & MASK
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
+    return x ^ x >> 31
+
+
+def slots_of(hashes: list[int]) -> list[int]:
+    size = 4
+    while size < len(hashes) + len(hashes) // 3 + 1:
+        size *= 2
+    slots = [0] * size
+    for i, h in enumerate(hashes):
+        at = h % size
+        while slots[at]:
+            at = (at + 1) % size
+        slots[at] = i + 1
+    return slots
+
+
+def test_hash_tables_are_frozen() -> None:
+    rng = random.Random(9)
+    strings = ["".join(rng.choices("abcé京\0", k=n)) + str(n) for n in range(40) for _ in range(5)]
+    strings = ["", *dict.fromkeys(strings)]
+    assert _core.search.pack_strings(strings)[2].tolist() == slots_of([hash_bytes(s.encode()) for s in strings])
+    integers = [0, -1, 2**63 - 1, -(2**63), *range(1, 100), *(rng.getrandbits(62) for _ in range(50))]
+    slots, _ = _core.search.hash_integers(np.array(integers, np.int64))
+    assert slots.tolist() == slots_of([hash_integer(i) for i in integers])
