@@ -1,0 +1,437 @@
+"""The wall of the binding: every function of the extension module, called with everything that is not canonical.
+
+The table names each bound function once, by a factory of a canonical call; the kinds of its arguments follow from the
+canonical values. A function missing from the table fails the suite.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import likewise
+from likewise import _core
+from likewise.errors import InternalError
+
+Call = tuple[Callable[..., Any], dict[str, Any]]
+
+FLAGS = dict(words="unicode", lowercase=True, cjk="bigram", min_length=1, max_length=64, stopwords=["the"])
+SCORING = dict(variant="lucene", k1=1.2, b=0.75, delta=0.0, nonoccurrence=True, float64=False, full=True)
+DOCUMENTS = ["a b a é", "b c " + "b " * 300, "a c c d", "", "漢字 a"]
+
+
+def scanner() -> Any:
+    made = _core.search.Scanner(_core.search.Analyzer(**FLAGS))
+    made.scan(DOCUMENTS, 0, n_parts=1, first_position=0, argument="documents", store=None)
+    return made
+
+
+def segment() -> dict[str, Any]:
+    scanned, builder = scanner(), _core.search.Builder()
+    builder.add(scanned, None)
+    return {k: v for k, v in builder.finish(scanned).items() if not k.startswith("form")}
+
+
+def validate(**arguments: Any) -> Any:
+    arrays = {k: v for k, v in arguments.items() if k not in SCORING}
+    return _core.search.Index.validate(arrays, **{k: v for k, v in arguments.items() if k in SCORING})
+
+
+INDEX = validate(**segment(), **SCORING)
+PACKED = _core.search.pack_strings(["x", "yé", "zz"])
+STRINGS = dict(offsets=PACKED[0], bytes=PACKED[1])
+TABLE = dict(**STRINGS, slots=PACKED[2])
+VALUES = np.array([5, -7, 2**40], np.int64)
+INTEGERS = dict(values=VALUES, slots=_core.search.hash_integers(VALUES)[0])
+QUERY = dict(terms=np.array([0, 1, 2], np.uint32), weights=np.array([1.0, 2.0, 0.5]))
+QUERIES = dict(indptr=np.array([0, 2, 3], np.int64), **QUERY)
+IDS = np.array([0, 2, 4], np.int64)
+N = len(DOCUMENTS)
+
+
+class Arrow:
+    """Texts without any library: stands where an Arrow producer is expected and is none."""
+
+
+def arrow_stream() -> Any:
+    pyarrow = pytest.importorskip("pyarrow")
+    return pyarrow.chunked_array([pyarrow.array(["a b", "c"])]).__arrow_c_stream__()
+
+
+def arrow_reader() -> Any:
+    arguments = dict(fields=None, id_field=None, argument="documents", null_hint="")
+    return _core.search.ArrowReader.from_stream(arrow_stream(), **arguments)
+
+
+def arrow_arrays() -> dict[str, Any]:
+    pyarrow = pytest.importorskip("pyarrow")
+    schema, array = pyarrow.array(["a b", "c"]).__arrow_c_array__()
+    return dict(schema=schema, array=array)
+
+
+ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
+CALLS: dict[str, Callable[[], Call]] = {
+    "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
+    "dispatch.build": lambda: (_core.dispatch.build, {}),
+    "dispatch.level": lambda: (_core.dispatch.level, {}),
+    "dispatch.levels": lambda: (_core.dispatch.levels, {}),
+    "search.Analyzer.__init__": lambda: (_core.search.Analyzer, FLAGS),
+    "search.Analyzer.forms": lambda: (_core.search.Analyzer(**FLAGS).forms, {"text": "A b"}),
+    "search.Analyzer.normalise": lambda: (_core.search.Analyzer(**FLAGS).normalise, {"tokens": ["A", "b"]}),
+    "search.Analyzer.pieces": lambda: (_core.search.Analyzer(**FLAGS).pieces, {"text": "A b"}),
+    "search.Analyzer.tokens": lambda: (_core.search.Analyzer(**FLAGS).tokens, {"text": "A b"}),
+    "search.ArrowReader.from_array": lambda: (_core.search.ArrowReader.from_array, {**arrow_arrays(), **ARROW}),
+    "search.ArrowReader.from_stream": lambda: (
+        _core.search.ArrowReader.from_stream,
+        {"stream": arrow_stream(), **ARROW},
+    ),
+    "search.ArrowReader.read": lambda: (arrow_reader().read, {"first_position": 0}),
+    "search.ArrowReader.scan": lambda: (
+        arrow_reader().scan,
+        {"scanner": scanner(), "first_position": 0, "store": _core.search.TextStore()},
+    ),
+    "search.Builder.__init__": lambda: (_core.search.Builder, {}),
+    "search.Builder.add": lambda: (
+        _core.search.Builder().add,
+        {"scanner": (s := scanner()), "terms": ["t"] * s.n_forms},
+    ),
+    "search.Builder.finish": lambda: (_core.search.Builder().finish, {"scanner": scanner()}),
+    "search.Index.baseline": lambda: (INDEX.baseline, QUERY),
+    "search.Index.check": lambda: (INDEX.check, {}),
+    "search.Index.document_frequency": lambda: (INDEX.document_frequency, {"term": 1}),
+    "search.Index.document_length": lambda: (INDEX.document_length, {"document": 1}),
+    "search.Index.find_terms": lambda: (INDEX.find_terms, {"tokens": ["a", "unknown"]}),
+    "search.Index.idf": lambda: (INDEX.idf, {"term": 1}),
+    "search.Index.keywords": lambda: (INDEX.keywords, dict(document=0, n=3, min_df=1.0, max_df=9.0)),
+    "search.Index.make_queries": lambda: (INDEX.make_queries, {"queries": [["a"], ["b", "a"]], "k3": -1.0}),
+    "search.Index.make_query": lambda: (INDEX.make_query, {"tokens": ["a", "b"], "k3": -1.0}),
+    "search.Index.posting": lambda: (INDEX.posting, {"term": 0, "document": 0}),
+    "search.Index.related": lambda: (
+        INDEX.related,
+        dict(documents=IDS, k=2, full=True, n_keywords=3, min_df=1.0, max_df=9.0, k3=-1.0, n_threads=2),
+    ),
+    "search.Index.score_all": lambda: (INDEX.score_all, dict(**QUERY, out=np.zeros(N, np.float32))),
+    "search.Index.score_batch": lambda: (
+        INDEX.score_batch,
+        dict(**QUERIES, out=np.zeros((2, N), np.float32), n_threads=1),
+    ),
+    "search.Index.score_some": lambda: (
+        INDEX.score_some,
+        dict(**QUERY, documents=IDS, out=np.zeros(3, np.float32)),
+    ),
+    "search.Index.search": lambda: (INDEX.search, dict(**QUERY, k=2, exhaustive=False, excluded=-1, n_threads=1)),
+    "search.Index.search_batch": lambda: (INDEX.search_batch, dict(**QUERIES, k=2, exhaustive=False, n_threads=2)),
+    "search.Index.search_tokens": lambda: (
+        INDEX.search_tokens,
+        dict(tokens=["a", "b"], k3=-1.0, k=2, exhaustive=False),
+    ),
+    "search.Index.term": lambda: (INDEX.term, {"term": 1}),
+    "search.Index.validate": lambda: (validate, {**segment(), **SCORING}),
+    "search.Index.warm": lambda: (INDEX.warm, {"n_threads": 1}),
+    "search.IntegerTable.__init__": lambda: (_core.search.IntegerTable, {**INTEGERS, "name": "key"}),
+    "search.IntegerTable.check": lambda: (_core.search.IntegerTable(**INTEGERS, name="key").check, {}),
+    "search.IntegerTable.find": lambda: (_core.search.IntegerTable(**INTEGERS, name="key").find, {"key": 5}),
+    "search.IntegerTable.find_all": lambda: (
+        _core.search.IntegerTable(**INTEGERS, name="key").find_all,
+        {"keys": np.array([5, 6], np.int64)},
+    ),
+    "search.Scanner.__init__": lambda: (_core.search.Scanner, {"analyzer": _core.search.Analyzer(**FLAGS)}),
+    "search.Scanner.forms": lambda: (scanner().forms, {"first": 1}),
+    "search.Scanner.scan": lambda: (
+        scanner().scan,
+        dict(texts=["a", "b c"], start=0, n_parts=1, first_position=0, argument="documents", store=None),
+    ),
+    "search.Scanner.scan_tokens": lambda: (
+        scanner().scan_tokens,
+        dict(documents=[["a"], ["b", "c"]], start=0, first_position=0, argument="documents"),
+    ),
+    "search.Scanner.take": lambda: (scanner().take, {}),
+    "search.StringList.__init__": lambda: (_core.search.StringList, {**STRINGS, "size": 3, "name": "text"}),
+    "search.StringList.check": lambda: (_core.search.StringList(**STRINGS, size=3, name="text").check, {}),
+    "search.StringList.get": lambda: (_core.search.StringList(**STRINGS, size=3, name="text").get, {"number": 1}),
+    "search.StringList.take": lambda: (
+        _core.search.StringList(**STRINGS, size=3, name="text").take,
+        {"numbers": np.array([0, 2], np.int64)},
+    ),
+    "search.StringTable.__init__": lambda: (_core.search.StringTable, {**TABLE, "name": "key"}),
+    "search.StringTable.check": lambda: (_core.search.StringTable(**TABLE, name="key").check, {}),
+    "search.StringTable.find": lambda: (_core.search.StringTable(**TABLE, name="key").find, {"key": "x"}),
+    "search.StringTable.find_all": lambda: (
+        _core.search.StringTable(**TABLE, name="key").find_all,
+        {"keys": ["x", "q"]},
+    ),
+    "search.StringTable.get": lambda: (_core.search.StringTable(**TABLE, name="key").get, {"number": 1}),
+    "search.StringTable.take": lambda: (
+        _core.search.StringTable(**TABLE, name="key").take,
+        {"numbers": np.array([0, 2], np.int64)},
+    ),
+    "search.TextStore.__init__": lambda: (_core.search.TextStore, {}),
+    "search.TextStore.add": lambda: (
+        _core.search.TextStore().add,
+        dict(texts=["a"], first_position=0, argument="documents"),
+    ),
+    "search.TextStore.finish": lambda: (_core.search.TextStore().finish, {}),
+    "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
+    "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
+}
+
+
+def bound_functions() -> set[str]:
+    found: set[str] = set()
+    for module_name, module in vars(_core).items():
+        if not isinstance(module, types.ModuleType):
+            continue
+        for name, value in vars(module).items():
+            if isinstance(value, type):
+                for member in vars(value):
+                    makes = member == "__init__" and not (value.__init__.__doc__ or "").startswith("Initialize self")
+                    if (makes or not member.startswith("_")) and not isinstance(vars(value)[member], property):
+                        found.add(f"{module_name}.{name}.{member}")
+            elif callable(value):
+                found.add(f"{module_name}.{name}")
+    return found
+
+
+def test_no_bound_function_is_forgotten() -> None:
+    assert bound_functions() == set(CALLS)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return bool(a == b) or type(a).__module__.startswith("likewise")
+
+
+def misaligned(x: np.ndarray) -> np.ndarray:
+    buffer = np.zeros(x.nbytes + 1, np.uint8)
+    y = buffer[1:].view(x.dtype).reshape(x.shape)
+    y[...] = x
+    return y
+
+
+def refused_forms(x: np.ndarray) -> Iterator[tuple[str, Any]]:
+    """What the binding must refuse in place of the canonical x, whatever its values."""
+    yield "strided", np.repeat(x, 2, axis=-1)[..., ::2]
+    yield "negative stride", np.flip(x, -1).copy()[..., ::-1]
+    yield "broadcast", np.broadcast_to(x.reshape(-1)[:1].reshape((1,) * x.ndim), x.shape)
+    if x.ndim == 2:
+        yield "F-order", np.asfortranarray(x)
+    if x.dtype.itemsize > 1:
+        yield "other byte order", x.astype(x.dtype.newbyteorder())
+        yield "misaligned", misaligned(x)
+    for dtype in (np.int8, np.uint8, np.int32, np.uint32, np.int64, np.uint64, np.float16, np.float32, np.float64):
+        if x.dtype != dtype:
+            yield f"dtype {np.dtype(dtype)}", np.ones(x.shape, dtype)
+    for dtype in (bool, np.longdouble, complex, "M8[s]", "S1", "U1", object):
+        yield f"dtype {dtype}", np.ones(x.shape, np.int64).astype(dtype)
+    yield "structured", np.zeros(x.shape, [("a", x.dtype)])
+    yield "rank above", x[None]
+    yield "0-d", x.reshape(-1)[0].reshape(())
+    if x.ndim == 2:
+        yield "rank below", x.reshape(-1)
+    for name, value in (("list", x.tolist()), ("None", None), ("str", "7"), ("number", 7), ("bytes", x.tobytes())):
+        yield name, value
+
+
+ARRAY_ARGUMENTS = [
+    (name, argument)
+    for name, make in CALLS.items()
+    if not name.startswith("search.ArrowReader")
+    for argument, value in make()[1].items()
+    if isinstance(value, np.ndarray)
+]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_canonical_call_works_twice(name: str) -> None:
+    results = []
+    for _ in range(2):
+        function, arguments = CALLS[name]()
+        results.append((function(**arguments), arguments.get("out")))
+    assert same(results[0], results[1])
+
+
+@pytest.mark.parametrize(("name", "argument"), ARRAY_ARGUMENTS)
+def test_arrays_that_are_not_canonical_are_refused(name: str, argument: str) -> None:
+    function, arguments = CALLS[name]()
+    x = arguments[argument]
+    for form, value in refused_forms(x):
+        if isinstance(value, np.ndarray) and value.dtype == x.dtype and value.ndim == x.ndim and x.size < 2:
+            continue  # one element is contiguous with any stride
+        with pytest.raises(InternalError, match=rf"^{argument}: expected .*please report it\]$"):
+            function(**{**arguments, argument: value})
+            pytest.fail(f"{form}: accepted")
+
+
+@pytest.mark.parametrize(("name", "argument"), ARRAY_ARGUMENTS)
+def test_canonical_arrays_of_any_origin_are_accepted(name: str, argument: str) -> None:
+    function, arguments = CALLS[name]()
+    expected = function(**arguments)
+    expected_out = arguments.get("out")
+    x = arguments[argument]
+    longer = np.concatenate([np.zeros((1, *x.shape[1:]), x.dtype), x])
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    forms = [longer[1:], np.ma.masked_array(x.copy())] + ([] if argument == "out" else [frozen])
+    for value in forms:
+        function, arguments = CALLS[name]()
+        assert same(function(**{**arguments, argument: value}), expected)
+        if argument == "out":
+            assert same(np.asarray(value), expected_out)
+    if argument == "out":
+        with pytest.raises(InternalError, match=r"^out: expected a writeable array"):
+            function(**{**arguments, argument: frozen})
+
+
+@pytest.mark.parametrize("bad", [-1, N, 2**31, 2**32 + 2, 2**63 - 1])
+def test_documents_outside_the_index_are_refused(bad: int) -> None:
+    for name in ("posting", "document_length", "keywords"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^document: "):
+            function(**{**arguments, "document": bad})
+    for name in ("related", "score_some"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^document"):
+            function(**{**arguments, "documents": np.array([0, bad, 1], np.int64)})
+    for name in ("StringList.take", "StringTable.take"):
+        function, arguments = CALLS[f"search.{name}"]()
+        if bad >= 3:
+            with pytest.raises(InternalError, match="^number"):
+                function(numbers=np.array([0, bad], np.int64))
+
+
+@pytest.mark.parametrize("bad", [INDEX.n_terms, 2**31, 2**32 - 1])
+def test_terms_outside_the_index_are_refused(bad: int) -> None:
+    for name in ("term", "document_frequency", "idf", "posting"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^term: "):
+            function(**{**arguments, "term": bad})
+    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "baseline"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^terms: "):
+            function(**{**arguments, "terms": np.array([0, bad, 1], np.uint32)})
+
+
+@pytest.mark.parametrize(
+    "indptr", [[], [0], [1, 2, 3], [0, 2, 1, 3], [0, 2, 4], [0, 2], [0, -1, 3], [0, 2**62, 3], [-(2**63), 0, 3]]
+)
+def test_offsets_that_break_their_rules_are_refused(indptr: list[int]) -> None:
+    for name in ("search_batch", "score_batch"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^indptr: "):
+            function(**{**arguments, "indptr": np.array(indptr, np.int64)})
+
+
+def test_arrays_of_unequal_length_are_refused() -> None:
+    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "baseline"):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError):
+            function(**{**arguments, "weights": np.ones(2)})
+    for name, shape in (("score_all", N + 1), ("score_some", 2), ("score_batch", (3, N)), ("score_batch", (2, N - 1))):
+        function, arguments = CALLS[f"search.Index.{name}"]()
+        with pytest.raises(InternalError, match="^out: expected one score a document, got float32"):
+            function(**{**arguments, "out": np.zeros(shape, np.float32)})
+
+
+def test_the_casts_that_pybind11_would_make_in_silence() -> None:
+    function, arguments = CALLS["search.Index.search"]()
+    results = []
+    for trap in ([-1], [2**33 + 5], [1.9], [float("nan")], ["7"]):
+        with pytest.raises(InternalError, match="^terms: expected dtype uint32, got "):
+            results.append(function(**{**arguments, "terms": np.array(trap), "weights": np.ones(1)}))
+    assert results == []
+
+
+SCALAR_ARGUMENTS = [
+    (name, argument)
+    for name, make in CALLS.items()
+    if not name.startswith("search.ArrowReader")
+    for argument, value in make()[1].items()
+    if isinstance(value, bool | int | float)
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), SCALAR_ARGUMENTS)
+def test_scalars_of_a_wrong_kind_are_refused(name: str, argument: str) -> None:
+    function, arguments = CALLS[name]()
+    value = arguments[argument]
+    wrong: list[Any] = ["3", b"3", None, [1], np.zeros(2), 1j]
+    if isinstance(value, bool):
+        wrong = ["3", [1], 2, 1.5, np.zeros(2)]
+    elif isinstance(value, int):
+        wrong += [10**30, -(10**30), 1.5, float("nan")]
+    for bad in wrong:
+        with pytest.raises((TypeError, ValueError, InternalError)):
+            function(**{**arguments, argument: bad})
+            pytest.fail(f"{bad!r}: accepted")
+
+
+TEXT_ARGUMENTS = [
+    (name, argument)
+    for name, make in CALLS.items()
+    if not name.startswith("search.ArrowReader")
+    for argument, value in make()[1].items()
+    if isinstance(value, str) or (isinstance(value, list) and name != "search.Index.make_queries")
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), TEXT_ARGUMENTS)
+def test_texts_of_a_wrong_kind_are_refused(name: str, argument: str) -> None:
+    value = CALLS[name]()[1][argument]
+    wrong: list[Any] = [7, None, ["a"], b"a"] if isinstance(value, str) else [7, [7], [None], [b"a"], "ab", ("a",)]
+    for bad in wrong:
+        function, arguments = CALLS[name]()
+        if bad is None and name == "search.Builder.add":
+            continue
+        with pytest.raises((TypeError, ValueError, InternalError)):
+            function(**{**arguments, argument: bad})
+            pytest.fail(f"{bad!r}: accepted")
+
+
+@pytest.mark.parametrize(("name", "argument"), TEXT_ARGUMENTS)
+def test_lone_surrogates_do_not_pass(name: str, argument: str) -> None:
+    function, arguments = CALLS[name]()
+    value = arguments[argument]
+    try:
+        function(**{**arguments, argument: "a\ud800" if isinstance(value, str) else ["a", "\ud800"]})
+    except (TypeError, ValueError, InternalError) as error:
+        assert "incompatible" not in str(error) or isinstance(value, str)
+    else:
+        assert name in {"search.StringTable.find", "search.StringTable.find_all"}  # found nowhere
+
+
+def test_no_binding_takes_an_array_that_pybind11_may_cast() -> None:
+    """py::array_t as an argument converts in silence; bindings take py::object and go through arrays.hpp."""
+    folder = Path(__file__).resolve().parent.parent / "src" / "cpp" / "bindings"
+    if not folder.is_dir():
+        pytest.skip("the sources are not here: installed package")
+    import re
+
+    for path in folder.rglob("*.cpp"):
+        assert not re.search(r"\bforcecast\b|[(,]\s*(const )?py::array_t<[^>]*>\s*&?\s*\w+\s*[,)]", path.read_text()), (
+            path
+        )
+
+
+def test_the_package_imports_no_optional_module_at_its_top() -> None:
+    """Besides the import test at run time: nothing but numpy and the standard library stands at the top of a module."""
+    import sys
+
+    allowed = set(sys.stdlib_module_names) | {"numpy", "likewise"}
+    for path in Path(likewise.__file__).parent.rglob("*.py"):
+        if "integrations" in path.parts:
+            continue
+        for node in ast.parse(path.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            assert {name.split(".")[0] for name in names} <= allowed, path
