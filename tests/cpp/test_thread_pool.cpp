@@ -23,6 +23,12 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+#if defined(LIKEWISE_WITHOUT_FORK_HANDLER)
+constexpr int kPatience = 2;
+#else
+constexpr int kPatience = 20;
+#endif
+
 std::size_t threads_of_process() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);)
@@ -43,7 +49,7 @@ constexpr std::uint64_t kSquares100 = 328350;  // 0 + 1 + ... + 99^2
 void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
 /// Runs `body` in a forked child; its exit status, or -1 after `seconds`.
-int in_child(const std::function<int()>& body, int seconds = 20) {
+int in_child(const std::function<int()>& body, int seconds = kPatience) {
   const pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {

@@ -159,7 +159,7 @@ struct Pool {
 std::atomic<Pool*> current_pool{nullptr};
 std::mutex lazy_mutex;
 
-#if defined(__unix__) || defined(__APPLE__)
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(LIKEWISE_WITHOUT_FORK_HANDLER)  // only a test leaves it out
 // A child abandons its parent's pool as it is: the threads are gone, a lock may be held, a condition variable may be
 // mid-wait. Nothing is locked before a fork, so a fork waits for nobody: the forking thread may hold a lock (Python's)
 // that a thread inside a native call needs before it can leave.

@@ -97,7 +97,7 @@ void register_search_arrow(py::module_& m) {
                     return std::make_unique<PyReader>(std::move(owned), std::move(options));
                   },
                   py::arg("stream"), py::kw_only(), py::arg("fields").none(true), py::arg("id_field").none(true),
-                  py::arg("argument"), py::arg("null_hint"))
+                  py::arg("argument").none(false), py::arg("null_hint").none(false))
       .def_static("from_array",
                   [](const py::object& schema, const py::object& array, std::optional<std::vector<std::string>> fields,
                      std::optional<std::string> id_field, std::string argument, std::string null_hint) {
@@ -108,7 +108,7 @@ void register_search_arrow(py::module_& m) {
                     return std::make_unique<PyReader>(std::move(owned_schema), std::move(owned_array), std::move(options));
                   },
                   py::arg("schema"), py::arg("array"), py::kw_only(), py::arg("fields").none(true),
-                  py::arg("id_field").none(true), py::arg("argument"), py::arg("null_hint"))
+                  py::arg("id_field").none(true), py::arg("argument").none(false), py::arg("null_hint").none(false))
       .def("scan", &scan, py::arg("scanner"), py::kw_only(), py::arg("first_position"), py::arg("store").none(true))
       .def("read", &read, py::kw_only(), py::arg("first_position"));
 }

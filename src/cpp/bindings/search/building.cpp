@@ -227,15 +227,15 @@ void register_building(py::module_& m) {
       .def("normalise", &normalise, py::arg("tokens"));
   py::class_<search::TextStore>(m, "TextStore")
       .def(py::init<>())
-      .def("add", &add_texts, py::arg("texts"), py::kw_only(), py::arg("first_position"), py::arg("argument"))
+      .def("add", &add_texts, py::arg("texts"), py::kw_only(), py::arg("first_position"), py::arg("argument").none(false))
       .def("finish", &finish_texts);
   py::class_<PyScanner>(m, "Scanner")
       .def(py::init([](std::shared_ptr<Analyzer> analyzer) { return std::make_unique<PyScanner>(std::move(analyzer)); }),
            py::arg("analyzer").none(false))
       .def("scan", &scan, py::arg("texts"), py::arg("start"), py::kw_only(), py::arg("n_parts"),
-           py::arg("first_position"), py::arg("argument"), py::arg("store").none(true))
+           py::arg("first_position"), py::arg("argument").none(false), py::arg("store").none(true))
       .def("scan_tokens", &scan_tokens, py::arg("documents"), py::arg("start"), py::kw_only(),
-           py::arg("first_position"), py::arg("argument"))
+           py::arg("first_position"), py::arg("argument").none(false))
       .def("forms", &forms_from, py::arg("first"))
       .def("take", &take)
       .def_property_readonly("n_forms", [](const PyScanner& s) { return s.object.n_forms(); })

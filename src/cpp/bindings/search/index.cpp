@@ -107,11 +107,11 @@ py::array empty_scores(const Index& index, std::vector<py::ssize_t> shape) {
 /// A query handed in as arrays. Terms are checked here: the core trusts them.
 Query query_of(const Index& index, span<const std::uint32_t> terms, span<const double> weights) {
   if (terms.size != weights.size) throw boundary_error("weights: expected one weight a term");
-  for (const std::uint32_t term : terms)
-    if (term >= index.statistics().n_terms) throw boundary_error("terms: expected terms of the index");
   Query query;
-  query.terms.assign(terms.begin(), terms.end());
+  query.terms.assign(terms.begin(), terms.end());  // first: native code elsewhere may write into the caller's array
   query.weights.assign(weights.begin(), weights.end());
+  for (const std::uint32_t term : query.terms)
+    if (term >= index.statistics().n_terms) throw boundary_error("terms: expected terms of the index");
   return query;
 }
 
@@ -206,8 +206,8 @@ py::tuple run_batch(const Index& index, const py::object& indptr, const py::obje
 py::tuple run_related(const Index& index, const py::object& documents, std::size_t k, bool full, std::size_t n_keywords,
                       double min_df, double max_df, double k3, unsigned n_threads) {
   const auto ids = input<std::int64_t>(documents, "documents");
-  for (std::size_t i = 0; i < ids.size; ++i) check_document(index, ids.data[i]);
   const std::vector<std::int64_t> copied(ids.data, ids.data + ids.size);
+  for (const std::int64_t document : copied) check_document(index, document);
   search::RelatedOptions options;
   options.full = full;
   options.n_keywords = n_keywords;
@@ -243,7 +243,7 @@ void* score_output(const Index& index, const py::object& out, int rank, std::siz
 void register_search(py::module_& m) {
   py::class_<Index>(m, "Index")
       .def_static("validate", &validate, py::arg("arrays"), py::kw_only(), py::arg("variant"), py::arg("k1"), py::arg("b"),
-                  py::arg("delta"), py::arg("nonoccurrence"), py::arg("float64"), py::arg("full"),
+                  py::arg("delta"), py::arg("nonoccurrence").noconvert(), py::arg("float64").noconvert(), py::arg("full").noconvert(),
                   py::arg("before_block") = py::none())
       .def_property_readonly("n_docs", [](const Index& i) { return i.statistics().n_docs; })
       .def_property_readonly("n_terms", [](const Index& i) { return i.statistics().n_terms; })
@@ -313,17 +313,17 @@ void register_search(py::module_& m) {
            [](const Index& i, const py::list& tokens, double k3, std::size_t k, bool exhaustive) {
              return run(i, i.make_query(find_terms(i, tokens), k3), k, exhaustive, -1, 1);
            },
-           py::arg("tokens"), py::arg("k3"), py::arg("k"), py::arg("exhaustive"))
+           py::arg("tokens"), py::arg("k3"), py::arg("k"), py::arg("exhaustive").noconvert())
       .def("search",
            [](const Index& i, const py::object& terms, const py::object& weights, std::size_t k, bool exhaustive,
               std::int64_t excluded, unsigned n_threads) {
              const Query query = query_of(i, input<std::uint32_t>(terms, "terms"), input<double>(weights, "weights"));
              return run(i, query, k, exhaustive, excluded, n_threads);
            },
-           py::arg("terms"), py::arg("weights"), py::arg("k"), py::arg("exhaustive"), py::arg("excluded") = -1,
+           py::arg("terms"), py::arg("weights"), py::arg("k"), py::arg("exhaustive").noconvert(), py::arg("excluded") = -1,
            py::arg("n_threads") = 1)
       .def("search_batch", &run_batch, py::arg("indptr"), py::arg("terms"), py::arg("weights"), py::arg("k"),
-           py::arg("exhaustive"), py::arg("n_threads"))
+           py::arg("exhaustive").noconvert(), py::arg("n_threads"))
       .def("score_all",
            [](const Index& i, const py::object& terms, const py::object& weights, const py::object& out) {
              const Query query = query_of(i, input<std::uint32_t>(terms, "terms"), input<double>(weights, "weights"));
@@ -356,6 +356,7 @@ void register_search(py::module_& m) {
            py::arg("indptr"), py::arg("terms"), py::arg("weights"), py::arg("out"), py::arg("n_threads"))
       .def("baseline",
            [](const Index& i, const py::object& terms, const py::object& weights) {
+             const FloatEnvironment environment;
              return i.baseline(query_of(i, input<std::uint32_t>(terms, "terms"), input<double>(weights, "weights")));
            },
            py::arg("terms"), py::arg("weights"))
@@ -376,7 +377,7 @@ void register_search(py::module_& m) {
              return py::make_tuple(array_of(terms), array_of(scores));
            },
            py::arg("document"), py::arg("n"), py::arg("min_df"), py::arg("max_df"))
-      .def("related", &run_related, py::arg("documents"), py::arg("k"), py::arg("full"), py::arg("n_keywords"),
+      .def("related", &run_related, py::arg("documents"), py::arg("k"), py::arg("full").noconvert(), py::arg("n_keywords"),
            py::arg("min_df"), py::arg("max_df"), py::arg("k3"), py::arg("n_threads"))
       .def("warm",
            [](const Index& i, unsigned n_threads) {
