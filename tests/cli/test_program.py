@@ -73,6 +73,19 @@ def test_closed_pipe_is_quiet(tmp_path: Path, environment: dict[str, str]) -> No
         assert process.stderr.read() == b""
 
 
+def test_closed_standard_streams(index: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    command = f"{sys.executable} -m likewise"
+    done = subprocess.run(
+        f"{command} search {index} transport >&- && {command} index - {tmp_path / 'out.lw'} <&-",
+        shell=True,
+        capture_output=True,
+        env=environment,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == b"likewise: error: standard input is closed"
+
+
 def test_interrupt(tmp_path: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "likewise", "index", "-", str(tmp_path / "out.lw"), "--format", "txt"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,27 @@ def test_bad_usage(
     assert out == ""
     assert err.splitlines()[-1].startswith("likewise: error: ") and message.format(**places) in err
     assert "Traceback" not in err
+
+
+def test_trec_run_of_cranfield(cranfield: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From files to a run file by the program alone: the figure that the documentation gives."""
+    with (tmp_path / "cranfield.jsonl").open("w", encoding="utf-8") as file:
+        for key, text in zip(cranfield.ids, cranfield.texts, strict=True):
+            file.write(json.dumps({"id": key, "text": text}) + "\n")
+    lines = [f"{name}\t{' '.join(query.split())}\n" for name, query in cranfield.queries.items()]
+    (tmp_path / "queries.tsv").write_text("".join(lines), encoding="utf-8")
+    path = str(tmp_path / "cranfield.lw")
+    assert main(["index", str(tmp_path / "cranfield.jsonl"), path, "--id-field", "id", "--no-store", "--quiet"]) == 0
+    capsys.readouterr()
+    queries = ["--queries", str(tmp_path / "queries.tsv")]
+    assert main(["search", path, *queries, "-k", "1000", "--format", "trec", "--quiet"]) == 0
+    run: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        query, _, key, rank, _, _ = line.split()
+        assert int(rank) == len(run.setdefault(query, [])) + 1
+        run[query].append(key)
+    averages = []
+    for query, relevant in cranfield.relevant.items():
+        ranks = [rank for rank, key in enumerate(run[query], 1) if key in relevant]
+        averages.append(sum(found / rank for found, rank in enumerate(ranks, 1)) / len(relevant))
+    assert round(sum(averages) / len(averages), 4) == 0.2741

@@ -47,6 +47,8 @@ def guess_format(path: str) -> str:
 def open_binary(path: str) -> Iterator[BinaryIO]:
     """Open a file, or standard input for "-", for reading bytes."""
     if path == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed")
         yield sys.stdin.buffer
     else:
         with Path(path).open("rb") as file:

@@ -68,9 +68,12 @@ def plain(text: str) -> str:
 
 
 def use_utf8() -> None:
-    """Make the standard streams write UTF-8, whatever the locale says."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    """Make the standard streams write UTF-8, whatever the locale says; one that is closed swallows what it gets."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
