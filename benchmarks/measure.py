@@ -51,7 +51,13 @@ class Contestant:
 
 
 def race(
-    contestants: Sequence[Contestant], *, rounds: int = 7, budget: float = 60.0, seed: int = 0, warm: bool = True
+    contestants: Sequence[Contestant],
+    *,
+    rounds: int = 7,
+    budget: float = 60.0,
+    seed: int = 0,
+    warm: bool = True,
+    n_cores: int = 1,
 ) -> dict[str, Timing]:
     """Time contestants in interleaved rounds.
 
@@ -70,6 +76,8 @@ def race(
         Seed of the order.
     warm : bool
         Whether to run every item once beforehand.
+    n_cores : int
+        Cores to be pinned to.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def race(
     timings = {contestant.name: Timing(contestant.name) for contestant in contestants}
     spent = dict.fromkeys(timings, 0.0)
     share = budget / max(len(contestants), 1)
-    with pinned():
+    with pinned(n_cores):
         if warm:
             for contestant in contestants:
                 started = time.perf_counter()

@@ -8,29 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora import Corpus
+from benchmarks.corpora import K1, B, Corpus
 
-from .engine import K1, B, Engine, Hits, MissingPeerError
+from .engine import Engine, Hits, MissingPeerError
 
 try:
     import bm25s
 except ImportError as error:
     raise MissingPeerError("pip install 'bm25s[core]' numba") from error
-
-
-def lucene_impacts(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets, documents and float32 impacts of every posting, as ``bm25s.BM25.index`` would make them."""
-    offsets, documents, frequencies = corpus.postings
-    lengths = np.diff(corpus.indptr).astype(np.float64)
-    document_frequencies = np.diff(offsets)
-    idf = np.log(1 + (corpus.n_docs - document_frequencies + 0.5) / (document_frequencies + 0.5)).astype(np.float32)
-    normaliser = K1 * (1 - B + B * lengths / lengths.mean())
-    impacts = np.repeat(idf, document_frequencies)
-    block = 1 << 22  # float64 temporaries of 44 million postings at once are not wanted
-    for start in range(0, len(documents), block):
-        part = slice(start, start + block)
-        impacts[part] *= frequencies[part] / (frequencies[part] + normaliser[documents[part]])
-    return offsets, documents, impacts
 
 
 class _Bm25s(Engine):
@@ -49,9 +34,9 @@ class _Bm25s(Engine):
         self.retriever = bm25s.BM25(k1=K1, b=B, method="lucene", backend=self.backend)
         # Its own index() takes minutes for a million documents; the arrays below are the same
         # (benchmarks/search/test_peers.py compares them) and its build is timed by itself.
-        offsets, documents, impacts = lucene_impacts(corpus)
+        offsets, documents, _ = corpus.postings
         self.retriever.scores = {
-            "data": impacts,
+            "data": corpus.lucene_impacts,
             "indices": documents,
             "indptr": offsets,
             "num_docs": corpus.n_docs,

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from benchmarks.corpora import Corpus
 
-K1, B = 1.2, 0.75  # tantivy and Lucene fix them, so every contestant uses them
-
 Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
@@ -33,8 +31,9 @@ class Engine:
     variant: ClassVar[str] = "lucene"  # the formula of likewise that this engine computes
     can_batch: ClassVar[bool] = False
     can_score_all: ClassVar[bool] = False
-    # A corpus with more postings than this is not asked of the engine: it would take hours.
-    most_postings: ClassVar[int] = 1 << 62
+    # A corpus with more tokens than this is not asked of the engine: it would take hours.
+    most_tokens: ClassVar[int] = 1 << 62
+    most_queries: ClassVar[int] = 1 << 62  # in one round
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:
         raise NotImplementedError

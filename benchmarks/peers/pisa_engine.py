@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.corpora import Corpus
+from benchmarks.corpora import K1, B, Corpus
 
-from .engine import K1, B, Engine, Hits, MissingPeerError
+from .engine import Engine, Hits, MissingPeerError
 
 INSTALL = "pip install --no-deps pyterrier_pisa && pip install 'tbb<2021'"
 ENCODING = "block_simdbp"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ def english_analyzer() -> Any:
     return builder.filter(tantivy.Filter.stemmer("english")).build()
 
 
+def blanks() -> Any:
+    """No analysis: words are separated by blanks."""
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+
+
 def new_index(folder: Path | None, analyzer: Any, name: str) -> Any:
     """An empty index of one text field without positions, and a number for each document."""
     builder = tantivy.SchemaBuilder()
@@ -46,28 +51,51 @@ class Tantivy(Engine):
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:
         path = folder / "tantivy"
-        blanks = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
         if not (path / "complete").exists():
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
-            index = new_index(path, blanks, "blanks")
+            index = new_index(path, blanks(), "blanks")
             writer = index.writer(heap_size=HEAP_SIZE, num_threads=1)
             for number, words in enumerate(corpus.token_lists()):
                 writer.add_document(tantivy.Document(text=" ".join(words), number=number))
             writer.commit()
             writer.wait_merging_threads()
             (path / "complete").touch()
+        self._open(path)
+
+    def _open(self, path: Path) -> None:
         self.index = tantivy.Index.open(str(path))
-        self.index.register_tokenizer("blanks", blanks)
+        self.index.register_tokenizer("blanks", blanks())
         self.index.reload()
         self._searcher = self.index.searcher()
         self.schema = self.index.schema
         self.folder = path
 
+    @classmethod
+    def open(cls, path: Path) -> Tantivy:
+        """The engine over files that are there already."""
+        engine = cls.__new__(cls)
+        engine._open(path)
+        return engine
+
     def prepare(self, words: Sequence[str]) -> Any:
         should, query = tantivy.Occur.Should, tantivy.Query
         terms = [(should, query.term_query(self.schema, "text", word, index_option="freq")) for word in words]
         return query.boolean_query(terms)
+
+    def prepare_weighted(self, weights: Mapping[str, float]) -> Any:
+        """A query whose terms have weights."""
+        should, query = tantivy.Occur.Should, tantivy.Query
+        terms = []
+        for word, weight in weights.items():
+            term = query.term_query(self.schema, "text", word, index_option="freq")
+            terms.append((should, term if weight == 1 else query.boost_query(term, float(weight))))
+        return query.boolean_query(terms)
+
+    def text_searcher(self, k: int) -> Callable[[str], Any]:
+        parse, search = self.index.parse_query_lenient, self._searcher.search
+        fields = ["text"]
+        return lambda text: search(parse(text, fields)[0], k, False)
 
     def searcher(self, k: int) -> Callable[[Any], Any]:
         search = self._searcher.search

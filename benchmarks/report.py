@@ -1,0 +1,188 @@
+"""Tables and charts of a run: ``results.md``, ``results.json`` and PNG files in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.results import OURS, Record
+
+# Okabe and Ito's palette: told apart by readers with any kind of colour vision.
+COLOURS = {
+    "likewise": "#0072B2",
+    "bm25s": "#E69F00",
+    "tantivy": "#009E73",
+    "pisa-bmm": "#CC79A7",
+    "pisa-bmw": "#D55E00",
+    "pisa-maxscore": "#F0E442",
+    "lucene": "#56B4E9",
+    "numpy": "#999999",
+    "cython": "#000000",
+}
+HATCHES = {"numpy": "//", "cython": "\\\\"}
+CHARTED = ("likewise", "bm25s", "tantivy", "pisa-bmm", "lucene", "numpy", "cython")
+
+
+def markdown(records: list[Record], machine: dict[str, Any]) -> str:
+    """The whole run as Markdown: machine, bars, then every table."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        "# Benchmarks",
+        "",
+        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Python {machine['python']}; load at the end {machine['load']}; {versions}.",
+        "",
+        "Made by `likewise bench`. Contestants of one table ran in the same process on one pinned thread, their rounds "
+        "interleaved at random; values are medians. A ratio above 1 means slower than likewise.",
+        "",
+        "## Bars",
+        "",
+        "| benchmark | workload | bar | reached |  |",
+        "|---|---|---|---|---|",
+    ]
+    for record in records:
+        if record.met is not None:
+            mark = "yes" if record.met else "**no**"
+            lines.append(f"| {record.group} | {record.workload} | {record.bar} | {record.ratio:.3g} | {mark} |")
+    for group in dict.fromkeys(record.group for record in records):
+        tables = [record for record in records if record.group == group]
+        if group.endswith((", bar", ", budget")):  # the same rows as the table of the group before
+            continue
+        lines += ["", f"## {group[0].upper()}{group[1:]}"]
+        shown: set[str] = set()
+        for record in tables:
+            if record.workload in shown:
+                continue
+            shown.add(record.workload)
+            lines += ["", f"{record.workload}", "", *_table(record)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(record: Record) -> list[str]:
+    ours = record.row(OURS)
+    lines = [f"| contestant | {record.unit} | best round | ratio | note |", "|---|---|---|---|---|"]
+    for row in record.rows:
+        ratio = f"{row.value / ours.value:.2f}" if ours and ours.value > 0 else ""
+        best = f"{row.best:.4g}" if row.best is not None else ""
+        lines.append(f"| {row.name} | {row.value:.4g} | {best} | {ratio} | {row.note} |")
+    return lines
+
+
+def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw what there are records for; without matplotlib, nothing."""
+    try:
+        import matplotlib
+    except ImportError:
+        return []
+    matplotlib.use("Agg")
+    drawn = [_queries_chart(records, machine, folder), _growth_chart(records, machine, folder)]
+    drawn.append(_ratio_chart(records, machine, folder))
+    return [path for path in drawn if path is not None]
+
+
+def _finish(figure: Any, machine: dict[str, Any], path: Path) -> Path:
+    import matplotlib.pyplot as plt
+
+    versions = machine["versions"]
+    caption = f"{machine['processor']}, one pinned thread, {machine['date']}, likewise {versions.get('likewise', '')}"
+    figure.text(0.01, 0.005, caption, fontsize=7, color="#555555")
+    figure.tight_layout(rect=(0, 0.025, 1, 1))
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path
+
+
+def _queries_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
+    """Bars: microseconds of a query, one panel a corpus."""
+    import matplotlib.pyplot as plt
+
+    corpora = [name for name in dict.fromkeys(r.axes.get("corpus") for r in records if r.group == "queries")]
+    corpora = [name for name in corpora if name and name.startswith(("debian", "synthetic"))]
+    if not corpora:
+        return None
+    figure, panels = plt.subplots(1, len(corpora), figsize=(6.5 * len(corpora), 4.2), squeeze=False)
+    for panel, corpus in zip(panels[0], corpora, strict=True):
+        tables = [r for r in records if r.group == "queries" and r.axes.get("corpus") == corpus]
+        names = [name for name in CHARTED if any(table.row(name) for table in tables)]
+        width = 0.8 / len(names)
+        for place, name in enumerate(names):
+            rows = [table.row(name) for table in tables]
+            panel.bar(
+                [i + (place - (len(names) - 1) / 2) * width for i in range(len(tables))],
+                [row.value if row else float("nan") for row in rows],
+                width * 0.92,
+                label=name,
+                color=COLOURS[name],
+                hatch=HATCHES.get(name, ""),
+                edgecolor="white",
+                linewidth=0.3,
+            )
+        panel.set_yscale("log")
+        panel.set_xticks(range(len(tables)), [f"{t.axes['setting']}\nk={t.axes['k']}" for t in tables])
+        panel.set_ylabel("microseconds per query")
+        panel.set_title(f"{corpus}: less is better", fontsize=10)
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(fontsize=8, frameon=False, ncols=2)
+    return _finish(figure, machine, folder / "queries.png")
+
+
+def _growth_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
+    """Lines: microseconds of a query against the number of documents."""
+    import matplotlib.pyplot as plt
+
+    settings = list(dict.fromkeys(r.axes["setting"] for r in records if r.group == "growth"))
+    if not settings:
+        return None
+    figure, panels = plt.subplots(1, len(settings), figsize=(5.5 * len(settings), 4.2), squeeze=False)
+    for panel, setting in zip(panels[0], settings, strict=True):
+        tables = [r for r in records if r.group == "growth" and r.axes["setting"] == setting]
+        tables.sort(key=lambda table: table.axes["n_docs"])
+        for marker, name in zip("osD^vPX", CHARTED, strict=True):
+            points = [(t.axes["n_docs"], row.value) for t in tables if (row := t.row(name))]
+            if points:
+                panel.plot(*zip(*points, strict=True), marker=marker, label=name, color=COLOURS[name], linewidth=1.6)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xlabel("documents")
+        panel.set_ylabel("microseconds per query")
+        panel.set_title(f"synthetic corpus, {setting} queries, k=10", fontsize=10)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(fontsize=8, frameon=False)
+    return _finish(figure, machine, folder / "growth.png")
+
+
+def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
+    """Horizontal bars: times faster than the fastest peer, with the bar to reach."""
+    import matplotlib.pyplot as plt
+
+    groups = ("queries", "text queries", "batches, bar", "scores", "related", "build", "analysis, bar", "open")
+    judged = [r for r in records if r.ratio is not None and not r.at_most and r.group in groups and "x" in r.bar]
+    if not judged:
+        return None
+    figure, panel = plt.subplots(figsize=(8, 0.24 * len(judged) + 1.2))
+    places = list(range(len(judged)))[::-1]
+    colours = [COLOURS["likewise"] if record.met else COLOURS["pisa-bmw"] for record in judged]
+    panel.barh(places, [record.ratio for record in judged], color=colours, height=0.7)
+    for place, record in zip(places, judged, strict=True):
+        panel.plot([record.needed] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.5)
+    panel.axvline(1.0, color="#999999", linewidth=0.8)
+    labels = [f"{record.group.removesuffix(', bar')}: {record.workload}" for record in judged]
+    panel.set_yticks(places, labels, fontsize=7)
+    panel.set_xscale("log")
+    panel.set_xlabel("times faster than the fastest peer (black: the bar to reach)")
+    panel.spines[["top", "right"]].set_visible(False)
+    return _finish(figure, machine, folder / "ratios.png")
+
+
+def write(path: Path, folder: Path) -> list[Path]:
+    """Tables and charts of the run recorded in ``path``, into ``folder``."""
+    records, machine = results.load(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "results.md", folder / "results.json"]
+    written[0].write_text(markdown(records, machine), encoding="utf-8")
+    results.save(records, written[1], machine)
+    return written + charts(records, machine, folder)

@@ -1,0 +1,37 @@
+"""Time and memory against the size of the corpus, over three decades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.arena import Arena
+from benchmarks.conftest import Scale
+from benchmarks.measure import Contestant
+from benchmarks.results import OURS, Record, Row
+
+ENGINES = ("likewise", "bm25s", "tantivy", "pisa-bmm", "numpy", "cython")
+
+
+@pytest.mark.parametrize(
+    ("arena", "setting", "k"),
+    [(size, setting, 10) for size in ("1k", "10k", "100k", "1M") for setting in ("short", "long")],
+    indirect=["arena"],
+)
+def test_growth(
+    arena: Arena, setting: str, k: int, scale: Scale, contest: Callable[..., Record], record: Callable[[Record], Record]
+) -> None:
+    corpus = arena.corpus
+    queries = corpus.query_words(setting, scale.queries[setting])
+    contestants = [
+        Contestant(engine.name, engine.searcher(k), [engine.prepare(words) for words in queries])
+        for engine in arena.engines(ENGINES)
+    ]
+    axes = {"n_docs": corpus.n_docs, "setting": setting, "k": k}
+    contest("growth", f"{corpus.n_docs} documents, {setting}, k={k}", contestants, axes=axes, budget=scale.budget / 2)
+    engine = arena.engine("likewise")
+    if setting == "short" and engine is not None:
+        index = engine.index  # type: ignore[attr-defined]
+        row = Row(OURS, index.nbytes / 1e6, note=f"{index.nbytes / index.n_postings:.2f} B a posting")
+        record(Record("growth, index", f"{corpus.n_docs} documents", "MB", [row], axes={"n_docs": corpus.n_docs}))

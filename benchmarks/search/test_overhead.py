@@ -1,0 +1,94 @@
+"""What Python costs: a search above the call of the core, importing, starting the program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.arena import Arena
+from benchmarks.conftest import Scale
+from benchmarks.measure import Contestant, race
+from benchmarks.results import OURS, Record, Row
+
+
+@pytest.mark.parametrize("arena", ["debian"], indirect=True)
+def test_search_above_core(arena: Arena, scale: Scale, record: Callable[[Record], Record]) -> None:
+    engine = arena.engine("likewise")
+    assert engine is not None
+    index: Any = engine.index  # type: ignore[attr-defined]
+    core = index._core
+    queries = arena.corpus.query_words("short", scale.queries["short"])
+    timings = race(
+        [
+            Contestant(OURS, lambda words: index.search(words, 10), queries),
+            Contestant("core call", lambda words: core.search_tokens(words, -1.0, 10, False), queries),
+        ],
+        rounds=15,
+        budget=scale.budget,
+    )
+    rows = [Row(t.name, t.median * 1e6, t.best * 1e6, len(t.rounds)) for t in timings.values()]
+    difference = (timings[OURS].best - timings["core call"].best) * 1e6
+    record(
+        Record("overhead", "search(list) above the core call", "us per query", rows, "<= 4 us", difference, 4.0,
+               at_most=True)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arena", ["debian"], indirect=True)
+def test_accepted_call(arena: Arena, scale: Scale, record: Callable[[Record], Record]) -> None:
+    """A query that finds nothing: all that is left is the way through the walls."""
+    engine = arena.engine("likewise")
+    assert engine is not None
+    index: Any = engine.index  # type: ignore[attr-defined]
+    core, words = index._core, ["zzzzunknownzzzz"]
+    timings = race(
+        [
+            Contestant("public method", lambda _: index.search(words, 10), range(2000)),
+            Contestant("binding", lambda _: core.search_tokens(words, -1.0, 10, False), range(2000)),
+        ],
+        rounds=15,
+        budget=scale.budget,
+    )
+    rows = [Row(t.name, t.median * 1e6, t.best * 1e6, len(t.rounds)) for t in timings.values()]
+    for name, needed in (("public method", 15.0), ("binding", 2.0)):
+        record(
+            Record("overhead", f"empty result, {name}", "us per call", rows, f"<= {needed:g} us",
+                   timings[name].best * 1e6, needed, at_most=True)
+        )  # fmt: skip
+
+
+def test_import(scale: Scale, record: Callable[[Record], Record]) -> None:
+    """``import likewise`` beside ``import numpy``, in fresh processes, in turn."""
+
+    def seconds(module: str) -> float:
+        program = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+        out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        return float(out.stdout)
+
+    found: dict[str, list[float]] = {"numpy": [], "likewise": []}
+    for _ in range(5 if scale.quick else 15):
+        for module, times in found.items():
+            times.append(seconds(module))
+    rows = [Row(m, sorted(t)[len(t) // 2] * 1e3, min(t) * 1e3, len(t)) for m, t in found.items()]
+    numpy_time, ours = rows
+    record(
+        Record("import", "fresh process", "ms", rows, "<= 1.5x import numpy", ours.value / numpy_time.value, 1.5, True)
+    )
+    record(Record("import", "above numpy", "ms", rows, "<= 60 ms over it", ours.value - numpy_time.value, 60.0, True))
+
+
+def test_version(scale: Scale, record: Callable[[Record], Record]) -> None:
+    """``likewise --version`` from start to end."""
+    import time
+
+    times = []
+    for _ in range(3 if scale.quick else 9):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "likewise", "--version"], capture_output=True, check=True)
+        times.append(time.perf_counter() - started)
+    row = Row(OURS, sorted(times)[len(times) // 2] * 1e3, min(times) * 1e3, len(times))
+    record(Record("program", "likewise --version", "ms", [row], "<= 300 ms", row.value, 300.0, at_most=True))

@@ -1,0 +1,160 @@
+"""Opening and saving an index, beside safetensors and numpy with the same arrays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.arena import Arena
+from benchmarks.conftest import Scale
+from benchmarks.corpora import cache_folder
+from benchmarks.measure import Contestant, race
+from benchmarks.memory import measure
+from benchmarks.results import OURS, Record, Row
+from benchmarks.search.test_memory import folder_size, saved_indexes
+
+ROUNDS = 7
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # 2.5 M documents are 500 MB, the size that the bars speak of.
+    sizes = ["100k"] if metafunc.config.getoption("--quick") else ["1M", "synthetic-2500000"]
+    if metafunc.config.getoption("--five-million"):
+        sizes.append("5M")
+    metafunc.parametrize("arena", sizes, indirect=True)
+
+
+class Saved:
+    """The same arrays as an index of ours, a safetensors file and npy files."""
+
+    def __init__(self, arena: Arena) -> None:
+        from likewise.search.storage import open_index
+
+        self.path = Path(saved_indexes(arena)[OURS])
+        self.arrays = dict(open_index(str(self.path)).arrays)
+        self.nbytes = sum(array.nbytes for array in self.arrays.values())
+        self.folder = cache_folder() / arena.corpus.name / "npy"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for name, array in self.arrays.items():
+            np.save(self.folder / f"{name}.npy", array)
+        self.safetensors = self.folder.parent / "arrays.safetensors"
+
+
+@pytest.fixture
+def saved(arena: Arena) -> Iterator[Saved]:
+    kept: Saved = arena.keep("persistence", lambda: Saved(arena))
+    yield kept
+
+
+def report(
+    record: Callable[[Record], Record],
+    group: str,
+    workload: str,
+    timings: Any,
+    bars: list[tuple[str, float, float, bool]],
+) -> None:
+    """One record a bar, all with the same rows."""
+    rows = [Row(t.name, t.median * 1e3, t.best * 1e3, len(t.rounds)) for t in timings.values()]
+    for bar, ratio, needed, at_most in bars:
+        record(Record(group, workload, "ms", rows, bar, ratio, needed, at_most))
+
+
+def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:
+    """Warm: every page of the files has been read before."""
+    from likewise.search import Index
+
+    path, paths = str(saved.path), sorted(saved.folder.iterdir())
+    level: dict[str, Callable[[Any], Any]] = {
+        "likewise": lambda _: Index.open(path),
+        "likewise, header": lambda _: Index.open(path, verify="header"),
+        "np.load, mapped": lambda _: [np.load(p, mmap_mode="r") for p in paths],
+        "np.load": lambda _: [np.load(p) for p in paths],
+    }
+    try:
+        from safetensors.numpy import load_file, save_file
+
+        if not saved.safetensors.exists():
+            save_file({name: np.ascontiguousarray(array) for name, array in saved.arrays.items()}, saved.safetensors)
+        level["safetensors"] = lambda _: load_file(saved.safetensors)
+    except ImportError:
+        pass
+    timings = race([Contestant(name, call, [None]) for name, call in level.items()], rounds=ROUNDS, budget=120)
+    ours = timings["likewise"].median
+    size = folder_size(saved.path)
+    bars = [(f">= 10 GB/s, full verification of {size / 1e6:.0f} MB", size / ours / 1e9, 10.0, False)]
+    if "safetensors" in timings:
+        bars.insert(0, (">= 5x safetensors.numpy.load_file", timings["safetensors"].median / ours, 5.0, False))
+    header = timings["likewise, header"].median
+    bars.append(("header level <= 5 ms", header * 1e3, 5.0, True))
+    bars.append(("header level <= 2x np.load(mmap_mode='r')", header / timings["np.load, mapped"].median, 2.0, True))
+    report(record, "open", arena.corpus.name, timings, bars)
+
+
+def test_first_query(arena: Arena, saved: Saved, record: Callable[[Record], Record]) -> None:
+    """The first query after opening derives what its terms need."""
+    from likewise.search import Index
+
+    rows = []
+    for setting in arena.corpus.queries:
+        words = arena.corpus.query_words(setting, 1)[0]
+        first, second = [], []
+        for _ in range(5):
+            index = Index.open(str(saved.path), verify="header")
+            for times in (first, second):
+                started = time.perf_counter()
+                index.search(words, 10)
+                times.append(time.perf_counter() - started)
+        rows.append(Row(f"first, {setting}", sorted(first)[2] * 1e3, min(first) * 1e3, 5))
+        rows.append(Row(f"second, {setting}", sorted(second)[2] * 1e3, min(second) * 1e3, 5))
+    record(Record("first query after opening", arena.corpus.name, "ms", rows))
+
+
+def test_private_memory(arena: Arena, saved: Saved, record: Callable[[Record], Record]) -> None:
+    for level in ("full", "header"):
+        found = measure("open", level, arena.corpus.name)
+        row = Row(OURS, found["private"] / 1e6, note=f"{found['grown'] / 1e6:.1f} MB resident, maps included")
+        record(
+            Record(
+                "open, private memory", f"{arena.corpus.name}, {level}", "MB", [row], "<= 5 MB", row.value, 5.0, True
+            )
+        )
+
+
+def test_save(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:
+    """Digests and fsync included, against np.save and fsync of the same bytes."""
+    engine = arena.engine("likewise")
+    assert engine is not None
+    index: Any = engine.index  # type: ignore[attr-defined]
+    folder = cache_folder() / arena.corpus.name
+    target, plain = folder / "saved.lw", folder / "saved"
+
+    def save(_: Any) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        index.save(str(target))
+
+    def save_npy(_: Any) -> None:
+        shutil.rmtree(plain, ignore_errors=True)
+        plain.mkdir()
+        for name, array in saved.arrays.items():
+            with (plain / f"{name}.npy").open("wb") as file:
+                np.save(file, array)
+                file.flush()
+                os.fsync(file.fileno())
+
+    timings = race(
+        [Contestant(OURS, save, [None]), Contestant("np.save + fsync", save_npy, [None])],
+        rounds=3 if scale.quick else ROUNDS,
+        budget=90,
+    )
+    ratio = timings[OURS].median / timings["np.save + fsync"].median
+    report(record, "save", arena.corpus.name, timings, [("<= 1.3x np.save + fsync", ratio, 1.3, True)])
+    for path in (target, plain):
+        shutil.rmtree(path, ignore_errors=True)
