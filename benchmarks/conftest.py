@@ -6,7 +6,6 @@ Nothing here asserts a time. A benchmark fails where results differ; a missed ba
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from benchmarks import corpora, machine, results
 from benchmarks.arena import Arena
-from benchmarks.measure import Contestant, Timing, race
+from benchmarks.measure import Contestant, Scale, hand_over, race
 from benchmarks.results import OURS, Record, Row
 
 QUICK_CORPORA = {"1M": "100k", "5M": "100k"}
@@ -54,16 +53,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.line(f"{record.group}: {record.workload}: {record.verdict()}")
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How much of everything a run does."""
-
-    quick: bool
-    rounds: int
-    budget: float  # seconds of one race
-    queries: dict[str, int]
-
-
 @pytest.fixture(scope="session")
 def scale(request: pytest.FixtureRequest) -> Scale:
     """The size of the run: quick or whole."""
@@ -99,21 +88,6 @@ def record(request: pytest.FixtureRequest) -> Callable[[Record], Record]:
         return found
 
     return keep
-
-
-def hand_over(benchmark: Any, timings: dict[str, Timing], group: str) -> None:
-    """Give the interleaved rounds to pytest-benchmark, one entry a contestant.
-
-    pytest-benchmark has no public way to add times measured elsewhere; its own `pedantic` mode uses the same calls.
-    """
-    if benchmark.disabled:
-        return
-    benchmark._mode = "race"
-    for timing in timings.values():
-        stats = benchmark._make_stats(iterations=1)
-        stats.name, stats.fullname, stats.group = timing.name, f"{stats.fullname}::{timing.name}", group
-        for seconds in timing.rounds:
-            stats.update(seconds)
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def cranfield() -> Corpus:
         query_indptr, query_tokens, query_vocabulary = analyse(questions)
         ids = {word: term for term, word in enumerate(vocabulary)}
         to_corpus = np.array([ids.get(word, -1) for word in query_vocabulary], dtype=np.int32)
-        short = []
+        short: list[list[int]] = []
         for start, stop in pairwise(query_indptr):
             short.append([term for term in _distinct(to_corpus[query_tokens[start:stop]]) if term >= 0])
         return _arrays(indptr, tokens, {"short": short}, vocabulary)
@@ -317,7 +317,7 @@ def demo() -> Corpus:
         generator = random.Random(1)
         order = list(range(len(texts)))
         generator.shuffle(order)
-        short = []
+        short: list[list[int]] = []
         for document in order:
             terms = _distinct(tokens[indptr[document] : indptr[document + 1]])
             if len(terms) >= 2 and len(short) < 1000:

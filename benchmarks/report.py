@@ -166,9 +166,9 @@ def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -
     figure, panel = plt.subplots(figsize=(8, 0.24 * len(judged) + 1.2))
     places = list(range(len(judged)))[::-1]
     colours = [COLOURS["likewise"] if record.met else COLOURS["pisa-bmw"] for record in judged]
-    panel.barh(places, [record.ratio for record in judged], color=colours, height=0.7)
+    panel.barh(places, [record.ratio or 0.0 for record in judged], color=colours, height=0.7)
     for place, record in zip(places, judged, strict=True):
-        panel.plot([record.needed] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.5)
+        panel.plot([record.needed or 0.0] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.5)
     panel.axvline(1.0, color="#999999", linewidth=0.8)
     labels = [f"{record.group.removesuffix(', bar')}: {record.workload}" for record in judged]
     panel.set_yticks(places, labels, fontsize=7)
@@ -186,3 +186,10 @@ def write(path: Path, folder: Path) -> list[Path]:
     written[0].write_text(markdown(records, machine), encoding="utf-8")
     results.save(records, written[1], machine)
     return written + charts(records, machine, folder)
+
+
+if __name__ == "__main__":
+    import sys
+
+    for written_path in write(Path(sys.argv[1]), Path(sys.argv[2])):
+        print(written_path)

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
 from benchmarks.corpora import cache_folder
-from benchmarks.measure import Contestant, race
+from benchmarks.measure import Contestant, Scale, race
 from benchmarks.memory import measure
 from benchmarks.results import OURS, Record, Row
 from benchmarks.search.test_memory import folder_size, saved_indexes
@@ -105,7 +104,8 @@ def test_first_query(arena: Arena, saved: Saved, record: Callable[[Record], Reco
     rows = []
     for setting in arena.corpus.queries:
         words = arena.corpus.query_words(setting, 1)[0]
-        first, second = [], []
+        first: list[float] = []
+        second: list[float] = []
         for _ in range(5):
             index = Index.open(str(saved.path), verify="header")
             for times in (first, second):

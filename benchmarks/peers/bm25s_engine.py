@@ -72,7 +72,8 @@ class _Bm25s(Engine):
         return lambda batch: retrieve(batch, k=k, show_progress=False, n_threads=threads)
 
     def scorer(self) -> Callable[[Any], Any]:
-        return self.retriever.get_scores
+        get_scores: Callable[[Any], Any] = self.retriever.get_scores
+        return get_scores
 
     def hits(self, result: Any) -> Hits:
         documents, scores = result.documents[0], result.scores[0]

@@ -81,7 +81,7 @@ def compare_hits(ours: Hits, theirs: Hits, tolerance: float = 1e-5) -> str | Non
         rank = int(wrong[0])
         return f"score at rank {rank}: {scores[rank]:.8g} against {other_scores[rank]:.8g}"
     # Ids may differ only where the score is within the tolerance of the last one, or of a neighbour.
-    for rank in np.flatnonzero(ids != other_ids):
+    for rank in np.flatnonzero(ids != other_ids).tolist():
         tied = np.abs(scores - other_scores[rank]) <= slack
         at_the_cut = abs(scores[rank] - scores[-1]) <= slack[-1]
         if not at_the_cut and other_ids[rank] not in ids[tied]:

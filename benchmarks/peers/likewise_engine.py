@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import likewise
-from likewise.search import Index
-
 from benchmarks.corpora import K1, B, Corpus
+from likewise.search import Index
 
 from .engine import Engine, Hits
 
@@ -60,7 +59,8 @@ class Likewise(Engine):
         return lambda batch: search(batch, k, n_threads=n_threads)
 
     def scorer(self) -> Callable[[Any], Any]:
-        return self.index.scores
+        scores: Callable[[Any], Any] = self.index.scores
+        return scores
 
     def hits(self, result: Any) -> Hits:
         return result.doc_ids, result.scores

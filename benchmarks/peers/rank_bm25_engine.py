@@ -45,7 +45,8 @@ class RankBm25(Engine):
         return search
 
     def scorer(self) -> Callable[[Any], Any]:
-        return self.model.get_scores  # type: ignore[no-any-return]
+        get_scores: Callable[[Any], Any] = self.model.get_scores
+        return get_scores
 
     def hits(self, result: Any) -> Hits:
         documents, scores = result

@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ SOURCE = Path(__file__).with_name("bm25_loops.pyx")
 def loops() -> Any:
     """The compiled module of bm25_loops.pyx."""
     try:
-        import Cython
+        import Cython  # noqa: F401
     except ImportError as error:
         raise MissingPeerError("pip install Cython setuptools") from error
-    digest = sha256(SOURCE.read_bytes() + Cython.__version__.encode()).hexdigest()[:12]
+    digest = sha256(SOURCE.read_bytes() + version("Cython").encode()).hexdigest()[:12]
     folder = cache_folder() / f"cython-{digest}"
     target = folder / f"bm25_loops{sysconfig.get_config_var('EXT_SUFFIX')}"
     if not target.exists():

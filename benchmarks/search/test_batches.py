@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, Scale
 from benchmarks.peers.engine import compare_hits
 from benchmarks.results import OURS, Record
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import corpora
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, Scale
 from benchmarks.memory import ContestantError, measure
 from benchmarks.results import OURS, Record, Row
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, Scale
 from benchmarks.results import OURS, Record, Row
 
 ENGINES = ("likewise", "bm25s", "tantivy", "pisa-bmm", "numpy", "cython")

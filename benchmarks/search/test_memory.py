@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import corpora
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
+from benchmarks.measure import Scale
 from benchmarks.memory import ContestantError, measure
 from benchmarks.results import OURS, Record, Row
 

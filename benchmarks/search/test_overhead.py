@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant, race
+from benchmarks.measure import Contestant, Scale, race
 from benchmarks.results import OURS, Record, Row
 
 

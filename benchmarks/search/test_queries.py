@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks import corpora
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, Scale
 from benchmarks.results import Record
 
 ENGINES = (

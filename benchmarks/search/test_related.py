@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant, race
+from benchmarks.measure import Contestant, Scale, hand_over, race
 from benchmarks.peers.engine import compare_hits
 from benchmarks.results import OURS, Record, Row
 
@@ -57,8 +56,6 @@ def peers(arena: Arena, queries: list[dict[str, int]]) -> list[tuple[Contestant,
 @pytest.mark.parametrize("arena", ["debian"], indirect=True)
 @pytest.mark.parametrize("mode", ["keywords", "full"])
 def test_related(arena: Arena, mode: str, scale: Scale, record: Callable[[Record], Record], benchmark: Any) -> None:
-    from benchmarks.conftest import hand_over
-
     corpus = arena.corpus
     engine = arena.engine("likewise")
     assert engine is not None

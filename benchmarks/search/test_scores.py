@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.arena import Arena
-from benchmarks.conftest import Scale
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, Scale
 from benchmarks.results import OURS, Record, Row
 
 SCORERS = ("likewise", "bm25s", "rank_bm25", "numpy", "cython")
