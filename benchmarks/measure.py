@@ -104,7 +104,7 @@ def race(
                 started = time.perf_counter()
                 for item in contestant.items:
                     contestant.call(item)
-                    if time.perf_counter() - started > share / 2:
+                    if time.perf_counter() - started > share / 4:
                         break
         for number in range(rounds):
             waiting = list(contestants)

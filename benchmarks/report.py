@@ -42,20 +42,15 @@ def markdown(records: list[Record], machine: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for record in records:
-        if record.met is not None:
-            mark = "yes" if record.met else "**no**"
-            lines.append(f"| {record.group} | {record.workload} | {record.bar} | {record.ratio:.3g} | {mark} |")
+        for bar in record.bars:
+            figure = "not measured" if bar.figure is None else f"{bar.figure:.3g}"
+            mark = {True: "yes", False: "**no**", None: ""}[bar.met]
+            lines.append(f"| {record.group} | {record.workload} | {bar.text} | {figure} | {mark} |")
     for group in dict.fromkeys(record.group for record in records):
-        tables = [record for record in records if record.group == group]
-        if group.endswith((", bar", ", budget")):  # the same rows as the table of the group before
-            continue
         lines += ["", f"## {group[0].upper()}{group[1:]}"]
-        shown: set[str] = set()
-        for record in tables:
-            if record.workload in shown:
-                continue
-            shown.add(record.workload)
-            lines += ["", f"{record.workload}", "", *_table(record)]
+        for record in records:
+            if record.group == group:
+                lines += ["", f"{record.workload}", "", *_table(record)]
     return "\n".join(lines) + "\n"
 
 
@@ -159,21 +154,26 @@ def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -
     """Horizontal bars: times faster than the fastest peer, with the bar to reach."""
     import matplotlib.pyplot as plt
 
-    groups = ("queries", "text queries", "batches, bar", "scores", "related", "build", "analysis, bar", "open")
-    judged = [r for r in records if r.ratio is not None and not r.at_most and r.group in groups and "x" in r.bar]
+    judged = [
+        (record, bar)
+        for record in records
+        for bar in record.bars
+        if bar.figure is not None and not bar.at_most and "x " in bar.text and "1 thread" not in bar.text
+    ]
     if not judged:
         return None
-    figure, panel = plt.subplots(figsize=(8, 0.24 * len(judged) + 1.2))
+    figure, panel = plt.subplots(figsize=(10, 0.2 * len(judged) + 1.2))
     places = list(range(len(judged)))[::-1]
-    colours = [COLOURS["likewise"] if record.met else COLOURS["pisa-bmw"] for record in judged]
-    panel.barh(places, [record.ratio or 0.0 for record in judged], color=colours, height=0.7)
-    for place, record in zip(places, judged, strict=True):
-        panel.plot([record.needed or 0.0] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.5)
+    colours = [COLOURS["likewise"] if bar.met else COLOURS["pisa-bmw"] for _, bar in judged]
+    panel.barh(places, [bar.figure or 0.0 for _, bar in judged], color=colours, height=0.7)
+    for place, (_, bar) in zip(places, judged, strict=True):
+        panel.plot([bar.needed] * 2, [place - 0.42, place + 0.42], color="black", linewidth=1.5)
     panel.axvline(1.0, color="#999999", linewidth=0.8)
-    labels = [f"{record.group.removesuffix(', bar')}: {record.workload}" for record in judged]
-    panel.set_yticks(places, labels, fontsize=7)
+    labels = [f"{record.group}: {record.workload}: {bar.text}" for record, bar in judged]
+    panel.set_yticks(places, labels, fontsize=6)
+    panel.set_ylim(-1, len(judged))
     panel.set_xscale("log")
-    panel.set_xlabel("times faster than the fastest peer (black: the bar to reach)")
+    panel.set_xlabel("times faster (black: the bar to reach)")
     panel.spines[["top", "right"]].set_visible(False)
     return _finish(figure, machine, folder / "ratios.png")
 

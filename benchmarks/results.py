@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,29 @@ class Row:
 
 
 @dataclass
+class Bar:
+    """What a benchmark should reach: a figure, and the value it must have at least (or at most)."""
+
+    text: str
+    figure: float | None
+    needed: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is reached; None where there was nothing to compare with."""
+        if self.figure is None:
+            return None
+        return self.figure <= self.needed if self.at_most else self.figure >= self.needed
+
+    def verdict(self) -> str:
+        """The bar, the figure and whether that is enough, in one line."""
+        if self.figure is None:
+            return f"bar: {self.text}: not measured"
+        return f"bar: {self.text}: {self.figure:.3g} {'reached' if self.met else 'MISSED'}"
+
+
+@dataclass
 class Record:
     """One table.
 
@@ -36,12 +59,7 @@ class Record:
     unit : str
         Of the values, e.g. ``"us per query"``.
     rows : list of Row
-    bar : str
-        The bar in words, empty where there is none.
-    ratio, needed : float or None
-        The figure that the bar speaks of and what it must reach.
-    at_most : bool
-        The ratio must stay below `needed` rather than reach it.
+    bars : list of Bar
     axes : dict
         Where the record lies in a chart (``corpus``, ``setting``, ``k``, ``n_docs``).
     """
@@ -50,35 +68,32 @@ class Record:
     workload: str
     unit: str
     rows: list[Row]
-    bar: str = ""
-    ratio: float | None = None
-    needed: float | None = None
-    at_most: bool = False
+    bars: list[Bar] = field(default_factory=list)
     axes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar is reached; None without a bar or without a contestant to compare with."""
-        if self.ratio is None or self.needed is None:
-            return None
-        return self.ratio <= self.needed if self.at_most else self.ratio >= self.needed
 
     def row(self, name: str) -> Row | None:
         """The row of a contestant, or None."""
         return next((row for row in self.rows if row.name == name), None)
 
-    def fastest_peer(self) -> Row | None:
+    def fastest_peer(self, among: Collection[str] | None = None) -> Row | None:
         """The peer with the smallest value; references are not peers."""
-        peers = [row for row in self.rows if not row.name.startswith(OURS) and row.name not in REFERENCES]
+        peers = [
+            row
+            for row in self.rows
+            if not row.name.startswith(OURS) and row.name not in REFERENCES and (among is None or row.name in among)
+        ]
         return min(peers, key=lambda row: row.value, default=None)
 
-    def verdict(self) -> str:
-        """The bar, the ratio reached and whether that is enough, in one line."""
-        if not self.bar:
-            return ""
-        if self.ratio is None:
-            return f"bar: {self.bar}: not measured"
-        return f"bar: {self.bar}: {self.ratio:.3g} {'reached' if self.met else 'MISSED'}"
+    def compare(self, text: str, needed: float, against: str | Collection[str] | None = None) -> None:
+        """Add the bar "so many times faster than": one contestant by name, or the fastest of several, or of all."""
+        ours = self.row(OURS)
+        other = self.row(against) if isinstance(against, str) else self.fastest_peer(against)
+        figure = other.value / ours.value if ours and other else None
+        self.bars.append(Bar(f"{text} ({other.name})" if other and other.name != against else text, figure, needed))
+
+    def limit(self, text: str, figure: float, needed: float) -> None:
+        """Add the bar "at most"."""
+        self.bars.append(Bar(text, figure, needed, at_most=True))
 
 
 def lines(record: Record) -> Iterable[str]:
@@ -90,14 +105,17 @@ def lines(record: Record) -> Iterable[str]:
         best = f"  best {row.best:<10.4g}" if row.best is not None else ""
         rounds = f" of {row.rounds}" if row.rounds else ""
         yield f"  {row.name:<22} {row.value:>12.4g} {ratio}{best}{rounds}  {row.note}".rstrip()
-    if record.bar:
-        yield f"  {record.verdict()}"
+    for bar in record.bars:
+        yield f"  {bar.verdict()}"
 
 
 def save(records: list[Record], path: Path, machine: dict[str, Any]) -> None:
     """Write records and machine as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "records": [asdict(record) | {"met": record.met} for record in records]}
+    content: dict[str, Any] = {"machine": machine, "records": [asdict(record) for record in records]}
+    for entry, record in zip(content["records"], records, strict=True):
+        for bar_entry, bar in zip(entry["bars"], record.bars, strict=True):
+            bar_entry["met"] = bar.met
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -106,7 +124,9 @@ def load(path: Path) -> tuple[list[Record], dict[str, Any]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     records = []
     for entry in content["records"]:
-        entry.pop("met")
         entry["rows"] = [Row(**row) for row in entry["rows"]]
+        for bar in entry["bars"]:
+            bar.pop("met")
+        entry["bars"] = [Bar(**bar) for bar in entry["bars"]]
         records.append(Record(**entry))
     return records, content["machine"]

@@ -34,7 +34,9 @@ def test_waking_two_threads(arena: Arena, scale: Scale, record: Callable[[Record
     )
     rows = [Row(t.name, t.median * 1e6, t.best * 1e6, len(t.rounds)) for t in timings.values()]
     difference = (timings[OURS].median - timings["1 thread"].median) * 1e6
-    record(Record("pool", "2 queries, 2 threads", "us per call", rows, "waking <= 20 us", difference, 20.0, True))
+    found = Record("pool", "2 queries, 2 threads", "us per call", rows)
+    found.limit("waking <= 20 us", difference, 20.0)
+    record(found)
 
 
 @pytest.mark.parametrize("arena", ["debian"], indirect=True)
@@ -47,7 +49,14 @@ def test_validation(arena: Arena, level: str, scale: Scale, record: Callable[[Re
     assert engine is not None
     index: Any = engine.index  # type: ignore[attr-defined]
     arrays = dict(index._parts.arrays)
-    options = {"variant": "lucene", "k1": 1.2, "b": 0.75, "delta": 0.0, "nonoccurrence": True, "float64": False}
+    options: dict[str, Any] = {
+        "variant": "lucene",
+        "k1": 1.2,
+        "b": 0.75,
+        "delta": 0.0,
+        "nonoccurrence": True,
+        "float64": False,
+    }
 
     def sums(_: Any) -> list[Any]:
         return [array.sum() for array in arrays.values()]

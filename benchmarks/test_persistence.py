@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks.arena import Arena
 from benchmarks.corpora import cache_folder
-from benchmarks.measure import Contestant, Scale, race
+from benchmarks.measure import Contestant, Scale, Timing, race
 from benchmarks.memory import measure
-from benchmarks.results import OURS, Record, Row
+from benchmarks.results import OURS, Bar, Record, Row
 from benchmarks.search.test_memory import folder_size, saved_indexes
 
 ROUNDS = 7
@@ -53,17 +53,10 @@ def saved(arena: Arena) -> Iterator[Saved]:
     yield kept
 
 
-def report(
-    record: Callable[[Record], Record],
-    group: str,
-    workload: str,
-    timings: Any,
-    bars: list[tuple[str, float, float, bool]],
-) -> None:
-    """One record a bar, all with the same rows."""
+def table(group: str, workload: str, timings: dict[str, Timing]) -> Record:
+    """A record of times in milliseconds."""
     rows = [Row(t.name, t.median * 1e3, t.best * 1e3, len(t.rounds)) for t in timings.values()]
-    for bar, ratio, needed, at_most in bars:
-        record(Record(group, workload, "ms", rows, bar, ratio, needed, at_most))
+    return Record(group, workload, "ms", rows)
 
 
 def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:
@@ -86,15 +79,15 @@ def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
     except ImportError:
         pass
     timings = race([Contestant(name, call, [None]) for name, call in level.items()], rounds=ROUNDS, budget=120)
-    ours = timings["likewise"].median
     size = folder_size(saved.path)
-    bars = [(f">= 10 GB/s, full verification of {size / 1e6:.0f} MB", size / ours / 1e9, 10.0, False)]
-    if "safetensors" in timings:
-        bars.insert(0, (">= 5x safetensors.numpy.load_file", timings["safetensors"].median / ours, 5.0, False))
+    found = table("open", arena.corpus.name, timings)
+    found.compare(">= 5x safetensors.numpy.load_file", 5.0, "safetensors")
+    speed = size / timings[OURS].median / 1e9
+    found.bars.append(Bar(f">= 10 GB/s, full verification of {size / 1e6:.0f} MB", speed, 10.0))
     header = timings["likewise, header"].median
-    bars.append(("header level <= 5 ms", header * 1e3, 5.0, True))
-    bars.append(("header level <= 2x np.load(mmap_mode='r')", header / timings["np.load, mapped"].median, 2.0, True))
-    report(record, "open", arena.corpus.name, timings, bars)
+    found.limit("header level <= 5 ms", header * 1e3, 5.0)
+    found.limit("header level <= 2x np.load(mmap_mode='r')", header / timings["np.load, mapped"].median, 2.0)
+    record(found)
 
 
 def test_first_query(arena: Arena, saved: Saved, record: Callable[[Record], Record]) -> None:
@@ -121,11 +114,9 @@ def test_private_memory(arena: Arena, saved: Saved, record: Callable[[Record], R
     for level in ("full", "header"):
         found = measure("open", level, arena.corpus.name)
         row = Row(OURS, found["private"] / 1e6, note=f"{found['grown'] / 1e6:.1f} MB resident, maps included")
-        record(
-            Record(
-                "open, private memory", f"{arena.corpus.name}, {level}", "MB", [row], "<= 5 MB", row.value, 5.0, True
-            )
-        )
+        private = Record("open, private memory", f"{arena.corpus.name}, {level}", "MB", [row])
+        private.limit("<= 5 MB", row.value, 5.0)
+        record(private)
 
 
 def test_save(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:
@@ -155,6 +146,8 @@ def test_save(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
         budget=90,
     )
     ratio = timings[OURS].median / timings["np.save + fsync"].median
-    report(record, "save", arena.corpus.name, timings, [("<= 1.3x np.save + fsync", ratio, 1.3, True)])
+    found = table("save", arena.corpus.name, timings)
+    found.limit("<= 1.3x np.save + fsync", ratio, 1.3)
+    record(found)
     for path in (target, plain):
         shutil.rmtree(path, ignore_errors=True)

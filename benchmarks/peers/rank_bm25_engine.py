@@ -27,7 +27,7 @@ class RankBm25(Engine):
     exact = True
     variant = "okapi"
     can_score_all = True
-    most_tokens = 5_000_000
+    most_tokens = 4_000_000
     most_queries = 5
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.arena import Arena
 from benchmarks.measure import Contestant, Scale
 from benchmarks.peers.engine import compare_hits
-from benchmarks.results import OURS, Record
+from benchmarks.results import Record
 
 BATCHERS = ("likewise", "bm25s", "pisa-bmw", "pisa-bmm", "pisa-maxscore")
 SETTINGS = [
@@ -39,22 +39,15 @@ def test_one_thread(
     workload = f"{arena.corpus.name}, {setting}, k={k}"
     axes = {"corpus": arena.corpus.name, "setting": setting, "k": k}
     found = contest("batches", workload, contestants, factor=1e6 / len(queries), axes=axes)
-    ours, loop_row = found.row(OURS), found.row("tantivy loop")
-    batch = Record(found.group, workload, found.unit, [row for row in found.rows if row.name != "tantivy loop"])
-    peer = batch.fastest_peer()
-    assert ours is not None
-    for against, needed in ((peer, 3.0), (loop_row, 2.0)):
-        if against is not None:
-            record(
-                Record(
-                    "batches, bar", workload, found.unit, [ours, against], f">= {needed:g}x {against.name}",
-                    against.value / ours.value, needed,
-                )
-            )  # fmt: skip
+    found.compare(">= 3x the fastest batch call", 3.0, BATCHERS)
+    found.compare(">= 2x tantivy in a loop", 2.0, "tantivy loop")
+    record(found)
 
 
 @pytest.mark.parametrize(("arena", "setting", "k"), SETTINGS, indirect=["arena"])
-def test_two_threads(arena: Arena, setting: str, k: int, scale: Scale, contest: Callable[..., Record]) -> None:
+def test_two_threads(
+    arena: Arena, setting: str, k: int, scale: Scale, contest: Callable[..., Record], record: Callable[[Record], Record]
+) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
     queries = arena.corpus.query_words(setting, scale.queries[setting])
@@ -63,16 +56,11 @@ def test_two_threads(arena: Arena, setting: str, k: int, scale: Scale, contest: 
     one, two = engine.batch_searcher(k, 1), engine.batch_searcher(k, 2)
     assert one is not None and two is not None
     batch = engine.prepare_batch(queries)
-    contest(
-        "batches, 2 threads",
-        f"{arena.corpus.name}, {setting}, k={k}",
-        [Contestant("likewise", two, [batch]), Contestant("likewise, 1 thread", one, [batch])],
-        factor=1e6 / len(queries),
-        bar=">= 1.7x of 1 thread",
-        needed=1.7,
-        against="likewise, 1 thread",
-        n_cores=2,
-    )
+    contestants = [Contestant("likewise", two, [batch]), Contestant("likewise, 1 thread", one, [batch])]
+    workload = f"{arena.corpus.name}, {setting}, k={k}"
+    found = contest("batches, 2 threads", workload, contestants, factor=1e6 / len(queries), n_cores=2)
+    found.compare(">= 1.7x of 1 thread", 1.7, "likewise, 1 thread")
+    record(found)
 
 
 def compare_with_bm25s(arena: Arena, queries: list[list[str]], k: int) -> None:

@@ -28,7 +28,8 @@ def test_growth(
         for engine in arena.engines(ENGINES)
     ]
     axes = {"n_docs": corpus.n_docs, "setting": setting, "k": k}
-    contest("growth", f"{corpus.n_docs} documents, {setting}, k={k}", contestants, axes=axes, budget=scale.budget / 2)
+    workload = f"{corpus.n_docs} documents, {setting}, k={k}"
+    record(contest("growth", workload, contestants, axes=axes, budget=scale.budget / 2))
     engine = arena.engine("likewise")
     if setting == "short" and engine is not None:
         index = engine.index  # type: ignore[attr-defined]

@@ -71,10 +71,9 @@ def test_disk(arena: Arena, record: Callable[[Record], Record]) -> None:
     if pisa is not None:
         files = [p for p in pisa.folder.iterdir() if ".bmw." in p.name or p.suffix in (".termlex", ".sizes")]  # type: ignore[attr-defined]
         rows.append(Row("pisa", sum(p.stat().st_size for p in files) / n_postings, note="strings included"))
-    record(
-        Record("disk", arena.corpus.name, "bytes a posting", rows, "<= 6 B a posting", rows[0].value, 6.0, at_most=True,
-               axes={"corpus": arena.corpus.name})
-    )  # fmt: skip
+    found = Record("disk", arena.corpus.name, "bytes a posting", rows, axes={"corpus": arena.corpus.name})
+    found.limit("<= 6 B a posting", rows[0].value, 6.0)
+    record(found)
 
 
 @pytest.mark.parametrize("arena", ["debian", "1M"], indirect=True)
@@ -93,7 +92,8 @@ def test_while_searching(arena: Arena, scale: Scale, record: Callable[[Record], 
             continue
         rows.append(Row(name, found["grown"] / n_postings, note=f"{found['grown'] / 1e6:.0f} MB"))
     ours = next(row for row in rows if row.name == OURS)
-    record(
-        Record("memory while searching", arena.corpus.name, "bytes a posting", rows, "<= 12 B a posting", ours.value,
-               12.0, at_most=True, axes={"corpus": arena.corpus.name})
-    )  # fmt: skip
+    table = Record(
+        "memory while searching", arena.corpus.name, "bytes a posting", rows, axes={"corpus": arena.corpus.name}
+    )
+    table.limit("<= 12 B a posting", ours.value, 12.0)
+    record(table)

@@ -78,10 +78,8 @@ def test_related(arena: Arena, mode: str, scale: Scale, record: Callable[[Record
         timing.rounds = [seconds / n_queries for seconds in timing.rounds]
         note = f"all {n_queries}" if timing.name == OURS and not scale.quick else f"sample of {n_queries}, per query"
         rows.append(Row(timing.name, timing.median * 1e6, timing.best * 1e6, len(timing.rounds), note))
-    found = Record("related", f"debian, {mode}, k={K}", "us per document", rows, ">= 5x the fastest peer", None, 5.0)
-    first, peer = found.row(OURS), found.fastest_peer()
-    if first and peer:
-        found.ratio, found.bar = peer.value / first.value, f"{found.bar} ({peer.name}; ratio per query)"
+    found = Record("related", f"debian, {mode}, k={K}", "us per document", rows)
+    found.compare(">= 5x the fastest peer, per query", 5.0)
     hand_over(benchmark, timings, f"related: {mode}")
     record(found)
 
