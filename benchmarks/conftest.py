@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import corpora, machine, results
 from benchmarks.arena import Arena
-from benchmarks.measure import Contestant, Scale, hand_over, race
+from benchmarks.measure import CLOCKS, Clock, Contestant, Scale, hand_over, race
 from benchmarks.results import Record, Row
 
 QUICK_CORPORA = {"1M": "100k", "5M": "100k"}
@@ -23,11 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("likewise benchmarks")
     group.addoption("--quick", action="store_true", help="small corpora, few rounds")
     group.addoption("--results", metavar="FILE", help="write what was found to this JSON file")
+    group.addoption("--clock", choices=sorted(CLOCKS), default="wall", help="cpu: for a machine that others use too")
     group.addoption("--five-million", action="store_true", help="also run what needs the corpus of 5 M documents")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[RECORDS] = []
+    Clock.name = config.getoption("--clock")
     # Peers warn about their own affairs; the suite's "warnings are errors" is about ours.
     config.addinivalue_line("filterwarnings", "default")
 
@@ -52,7 +54,7 @@ RECORDS = pytest.StashKey[list[Record]]()
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--results")
     if path:
-        results.save(session.config.stash[RECORDS], Path(path), machine.describe())
+        results.save(session.config.stash[RECORDS], Path(path), machine.describe() | {"clock": Clock.name})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -27,6 +27,7 @@ CHARTED = ("likewise", "bm25s", "tantivy", "pisa-bmm", "lucene", "numpy", "cytho
 def markdown(records: list[Record], machine: dict[str, Any]) -> str:
     """The whole run as Markdown: machine, bars, then every table."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    clock = " of the CPU time of the process" if machine.get("clock") == "cpu" else ""
     lines = [
         "# Benchmarks",
         "",
@@ -34,7 +35,7 @@ def markdown(records: list[Record], machine: dict[str, Any]) -> str:
         f"{machine['system']}, Python {machine['python']}; load at the end {machine['load']}; {versions}.",
         "",
         "Made by `likewise bench`. Contestants of one table ran in the same process on one pinned thread, their rounds "
-        "interleaved at random; values are medians. A ratio above 1 means slower than likewise.",
+        f"interleaved at random; values are medians{clock}. A ratio above 1 means slower than likewise.",
         "",
         "## Bars",
         "",

@@ -78,7 +78,12 @@ def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
         level["safetensors"] = lambda _: load_file(saved.safetensors)
     except ImportError:
         pass
-    timings = race([Contestant(name, call, [None]) for name, call in level.items()], rounds=ROUNDS, budget=120)
+    timings = race(
+        [Contestant(name, call, [None]) for name, call in level.items()],
+        rounds=ROUNDS,
+        budget=120,
+        clock=time.perf_counter,
+    )
     size = folder_size(saved.path)
     found = table("open", arena.corpus.name, timings)
     found.compare(">= 5x safetensors.numpy.load_file", 5.0, "safetensors")
@@ -144,6 +149,7 @@ def test_save(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
         [Contestant(OURS, save, [None]), Contestant("np.save + fsync", save_npy, [None])],
         rounds=3 if scale.quick else ROUNDS,
         budget=90,
+        clock=time.perf_counter,
     )
     ratio = timings[OURS].median / timings["np.save + fsync"].median
     found = table("save", arena.corpus.name, timings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def saved_indexes(arena: Arena) -> dict[str, str]:
         ours, bm25s, tantivy = arena.engine("likewise"), arena.engine("bm25s"), arena.engine("tantivy")
         assert ours is not None
         paths = {OURS: str(folder / "likewise.lw")}
-        ours.index.save(paths[OURS], overwrite=True)  # type: ignore[attr-defined]
+        shutil.rmtree(paths[OURS], ignore_errors=True)  # overwriting would keep the generation before
+        ours.index.save(paths[OURS])  # type: ignore[attr-defined]
         if bm25s is not None:
             paths["bm25s"] = str(folder / "bm25s")
             if not Path(paths["bm25s"]).exists():
