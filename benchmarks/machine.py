@@ -37,8 +37,8 @@ def describe() -> dict[str, Any]:
         import likewise
 
         versions["likewise"] = likewise.__version__
-        level = likewise._core.cpu_level() if hasattr(likewise._core, "cpu_level") else ""
-    except (ImportError, AttributeError):
+        level = likewise._core.dispatch.level()
+    except ImportError:
         level = ""
     return {
         "date": datetime.date.today().isoformat(),

@@ -31,7 +31,7 @@ def markdown(records: list[Record], machine: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['date']}; {machine['processor']} ({machine['cpu_level']}), {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}, Python {machine['python']}; load at the end {machine['load']}; {versions}.",
         "",
         "Made by `likewise bench`. Contestants of one table ran in the same process on one pinned thread, their rounds "

@@ -68,7 +68,7 @@ def test_analysis(language: str, scale: Scale, contest: Callable[..., Record], r
     except corpora.MissingCorpusError as error:
         pytest.skip(str(error))
     if scale.quick:
-        texts = texts[:5000]
+        texts = texts[:20_000]
     analyzer = Analyzer()
     contestants = [Contestant("likewise", lambda texts: analyzer.batch(texts, n_threads=1), [texts])]
     try:
