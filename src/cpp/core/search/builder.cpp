@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/search/string_table.hpp"
 #include "core/search/unicode.hpp"
@@ -27,16 +27,26 @@ class PostingStream {
     if (frequency > 1) put(frequency);
     left_ -= static_cast<std::size_t>(at_ - begin);
   }
-  /// Calls f(term, frequency) for each posting and empties the stream.
+  struct Posting {
+    std::uint32_t term, frequency;
+  };
+  static constexpr std::size_t kBatch = 64;
+  /// Calls f(postings, n) for up to kBatch postings at a time, and empties the stream.
   template <class F>
   void drain(const F& f) {
     if (!blocks_.empty()) blocks_.back().resize(kBlock - left_);
     for (std::vector<std::uint8_t>& block : blocks_) {
       const std::uint8_t* p = block.data();
       const std::uint8_t* const end = p + block.size();
+      Posting batch[kBatch];
       while (p < end) {
-        const std::uint64_t value = get(p);
-        f(static_cast<std::uint32_t>(value >> 1), (value & 1) != 0 ? static_cast<std::uint32_t>(get(p)) : 1u);
+        std::size_t n = 0;
+        for (; n < kBatch && p < end; ++n) {
+          const std::uint64_t value = get(p);
+          batch[n].term = static_cast<std::uint32_t>(value >> 1);
+          batch[n].frequency = (value & 1) != 0 ? static_cast<std::uint32_t>(get(p)) : 1u;
+        }
+        f(batch, n);
       }
       std::vector<std::uint8_t>().swap(block);
     }
@@ -95,14 +105,45 @@ class Interner {
   std::vector<std::uint32_t> slots_;
 };
 
+/// The numbers of the strings in the order of their bytes.
+std::vector<std::uint32_t> sorted(const Interner& strings) {
+  // Most comparisons are decided by the first 8 bytes, kept beside the number.
+  struct Item {
+    std::uint64_t prefix;
+    std::uint32_t number;
+  };
+  std::vector<Item> items(strings.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::string_view text = strings[i];
+    std::uint64_t prefix = 0;
+    for (std::size_t k = 0; k < 8; ++k)
+      prefix = prefix << 8 | (k < text.size() ? static_cast<unsigned char>(text[k]) : 0u);
+    items[i] = {prefix, static_cast<std::uint32_t>(i)};
+  }
+  std::size_t compared = 0;
+  std::sort(items.begin(), items.end(), [&](const Item& a, const Item& b) {
+    if (++compared % (std::size_t{1} << 20) == 0) poll_interrupt();
+    return a.prefix != b.prefix ? a.prefix < b.prefix : strings[a.number] < strings[b.number];
+  });
+  std::vector<std::uint32_t> order(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) order[i] = items[i].number;
+  return order;
+}
+
 }  // namespace
 
 struct Builder::State {
   Interner terms;
-  std::vector<std::uint32_t> term_of_form;
-  std::vector<std::uint64_t> form_counts;
-  std::vector<std::uint32_t> document_counts;    // by term: documents that hold it
-  std::vector<std::uint32_t> counts;             // by term: scratch, zero between documents
+  struct Form {
+    std::uint64_t count;  // occurrences
+    std::uint32_t term;
+  };
+  std::vector<Form> forms;
+  struct Count {
+    std::uint32_t here;       // in the document at hand; zero between documents
+    std::uint32_t documents;  // that hold the term
+  };
+  std::vector<Count> counts;  // by term
   std::vector<std::uint32_t> document_lengths;
   std::vector<std::uint32_t> document_sizes;     // distinct terms
   PostingStream postings;                        // terms numbered in order of arrival
@@ -115,8 +156,9 @@ struct Builder::State {
     document_lengths.push_back(static_cast<std::uint32_t>(length));
     document_sizes.push_back(static_cast<std::uint32_t>(touched.size()));
     for (const std::uint32_t term : touched) {
-      postings.push(term, std::exchange(counts[term], 0));
-      ++document_counts[term];
+      Count& count = counts[term];
+      postings.push(term, std::exchange(count.here, 0));
+      ++count.documents;
     }
     touched.clear();
   }
@@ -129,17 +171,13 @@ struct Builder::State {
 Builder::Builder() : state_(std::make_unique<State>()) {}
 Builder::~Builder() = default;
 
-std::size_t Builder::n_forms() const noexcept { return state_->term_of_form.size(); }
+std::size_t Builder::n_forms() const noexcept { return state_->forms.size(); }
 std::uint64_t Builder::n_docs() const noexcept { return state_->document_lengths.size(); }
 
 void Builder::add_form(std::string_view term) {
   State& s = *state_;
-  s.form_counts.push_back(0);
-  s.term_of_form.push_back(s.terms.add(term));
-  if (s.terms.size() > s.counts.size()) {
-    s.counts.push_back(0);
-    s.document_counts.push_back(0);
-  }
+  s.forms.push_back({0, s.terms.add(term)});
+  if (s.terms.size() > s.counts.size()) s.counts.push_back({0, 0});
 }
 
 void Builder::add(span<const std::int64_t> offsets, span<const std::uint32_t> forms) {
@@ -149,24 +187,29 @@ void Builder::add(span<const std::int64_t> offsets, span<const std::uint32_t> fo
   for (std::size_t d = 0; d + 1 < offsets.size; ++d)
     if (offsets[d] > offsets[d + 1]) throw value_error("offsets: expected offsets that do not decrease");
   for (const std::uint32_t form : forms)
-    if (form >= s.term_of_form.size()) throw value_error("forms: expected forms that have been named");
+    if (form >= s.forms.size()) throw value_error("forms: expected forms that have been named");
+  // Both tables outgrow the caches: their lines are asked for some tokens ahead.
+  constexpr std::size_t kFormsAhead = 32, kCountsAhead = 16;
+  const std::size_t n = forms.size;
   for (std::size_t d = 0; d + 1 < offsets.size; ++d) {
-    for (std::int64_t i = offsets[d]; i < offsets[d + 1]; ++i) {
-      const std::uint32_t form = forms[static_cast<std::size_t>(i)];
-      const std::uint32_t term = s.term_of_form[form];
-      ++s.form_counts[form];
-      if (s.counts[term]++ == 0) s.touched.push_back(term);
+    const auto begin = static_cast<std::size_t>(offsets[d]), end = static_cast<std::size_t>(offsets[d + 1]);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (i + kFormsAhead < n) {
+        __builtin_prefetch(&s.forms[forms[i + kFormsAhead]], 1);
+        __builtin_prefetch(&s.counts[s.forms[forms[i + kCountsAhead]].term], 1);
+      }
+      State::Form& form = s.forms[forms[i]];
+      ++form.count;
+      if (s.counts[form.term].here++ == 0) s.touched.push_back(form.term);
     }
-    s.end_document(static_cast<std::uint64_t>(offsets[d + 1] - offsets[d]));
+    s.end_document(end - begin);
   }
 }
 
 void Builder::State::write_terms(Result& r, std::vector<std::uint32_t>& rank) {
   // Terms without a document cannot occur: each form is named when it is first seen in one.
   const std::size_t n_terms = terms.size();
-  std::vector<std::uint32_t> order(n_terms);
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return terms[a] < terms[b]; });
+  const std::vector<std::uint32_t> order = sorted(terms);
   rank.resize(n_terms);
   r.term_offsets.reserve(n_terms + 1);
   r.term_offsets.push_back(0);
@@ -178,7 +221,7 @@ void Builder::State::write_terms(Result& r, std::vector<std::uint32_t>& rank) {
     const std::string_view text = terms[order[i]];
     r.term_bytes.insert(r.term_bytes.end(), text.begin(), text.end());
     r.term_offsets.push_back(r.term_bytes.size());
-    r.posting_offsets.push_back(r.posting_offsets.back() + document_counts[order[i]]);
+    r.posting_offsets.push_back(r.posting_offsets.back() + counts[order[i]].documents);
   }
   r.term_slots.assign(slot_count(n_terms), 0);
   fill_slots(r.term_offsets, r.term_bytes, r.term_slots);
@@ -188,13 +231,13 @@ void Builder::State::write_terms(Result& r, std::vector<std::uint32_t>& rank) {
 void Builder::State::write_forms(Result& r, const std::vector<std::uint32_t>& rank, const Scanner& scanner) const {
   std::vector<std::uint32_t> best(rank.size(), kNotFound);
   const auto better = [&](std::uint32_t form, std::uint32_t than) {
-    if (form_counts[form] != form_counts[than]) return form_counts[form] > form_counts[than];
+    if (forms[form].count != forms[than].count) return forms[form].count > forms[than].count;
     const std::string_view a = scanner.form(form), b = scanner.form(than);
     const std::size_t na = code_points(a), nb = code_points(b);
     return na != nb ? na < nb : a < b;
   };
-  for (std::uint32_t form = 0; form < term_of_form.size(); ++form) {
-    std::uint32_t& place = best[rank[term_of_form[form]]];
+  for (std::uint32_t form = 0; form < forms.size(); ++form) {
+    std::uint32_t& place = best[rank[forms[form].term]];
     if (place == kNotFound || better(form, place)) place = form;
   }
   r.form_offsets.reserve(best.size() + 1);
@@ -219,17 +262,27 @@ void Builder::State::write_postings(Result& r, const std::vector<std::uint32_t>&
   for (std::size_t i = 0; i < rank.size(); ++i) cursor[i] = r.posting_offsets[rank[i]];
   std::vector<std::pair<std::uint64_t, std::uint32_t>> large;
   std::size_t document = 0, left = 0, done = 0;
-  postings.drain([&](std::uint32_t term, std::uint32_t frequency) {
-    if (left == 0) {
-      while (document_sizes[document] == 0) ++document;
-      left = document_sizes[document];
+  // Each posting goes somewhere else: its lines are asked for a batch ahead.
+  postings.drain([&](const PostingStream::Posting* batch, std::size_t n) {
+    std::uint64_t places[PostingStream::kBatch];
+    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(&cursor[batch[i].term], 1);
+    for (std::size_t i = 0; i < n; ++i) {
+      places[i] = cursor[batch[i].term]++;
+      __builtin_prefetch(&r.posting_documents[places[i]], 1);
+      __builtin_prefetch(&r.posting_frequencies[places[i]], 1);
     }
-    const std::uint64_t at = cursor[term]++;
-    r.posting_documents[at] = static_cast<std::uint32_t>(document);
-    r.posting_frequencies[at] = static_cast<std::uint8_t>(std::min(frequency, 255u));
-    if (frequency >= 255) large.emplace_back(at, frequency);
-    if (--left == 0) ++document;
-    if (++done % kSafePoint == 0) poll_interrupt();
+    for (std::size_t i = 0; i < n; ++i) {
+      if (left == 0) {
+        while (document_sizes[document] == 0) ++document;
+        left = document_sizes[document];
+      }
+      r.posting_documents[places[i]] = static_cast<std::uint32_t>(document);
+      r.posting_frequencies[places[i]] = static_cast<std::uint8_t>(std::min(batch[i].frequency, 255u));
+      if (batch[i].frequency >= 255) large.emplace_back(places[i], batch[i].frequency);
+      if (--left == 0) ++document;
+    }
+    done += n;
+    if (done % kSafePoint < n) poll_interrupt();
   });
   std::sort(large.begin(), large.end());
   for (const auto& [position, frequency] : large) {
@@ -240,16 +293,14 @@ void Builder::State::write_postings(Result& r, const std::vector<std::uint32_t>&
 
 Builder::Result Builder::finish(Scanner& scanner) {
   State& s = *state_;
-  if (scanner.n_forms() < s.term_of_form.size()) throw value_error("scanner: expected the one that made the forms");
+  if (scanner.n_forms() < s.forms.size()) throw value_error("scanner: expected the one that made the forms");
   Result r;
   std::vector<std::uint32_t> rank;
   s.write_terms(r, rank);
   s.write_forms(r, rank, scanner);
   scanner.reset();
-  s.term_of_form = {};
-  s.form_counts = {};
+  s.forms = {};
   s.counts = {};
-  s.document_counts = {};
   s.write_postings(r, rank);
   r.document_lengths = std::move(s.document_lengths);
   state_ = std::make_unique<State>();

@@ -9,7 +9,6 @@
 namespace likewise::search {
 namespace {
 
-constexpr std::size_t kInline = 16;
 constexpr std::size_t kLongest = 1024;  // longer surfaces are not kept: hardly ever seen twice
 
 std::uint64_t process_seed() {
@@ -29,32 +28,36 @@ FormTable::FormTable(const Analyzer& analyzer)
       slots_(1024),
       mask_(slots_.size() - 1) {}
 
-FormTable::Slot* FormTable::find_key(std::string_view key, bool raw, Key& out) {
-  out.size = static_cast<std::uint32_t>(key.size()) | (raw ? kRaw : 0);
-  out.low = out.high = 0;
-  if (key.size() <= kInline) {
-    if (!key.empty()) std::memcpy(&out.low, key.data(), std::min<std::size_t>(8, key.size()));
-    if (key.size() > 8) std::memcpy(&out.high, key.data() + 8, key.size() - 8);
-    return find_slot(out.low, out.high, out.size);
+FormTable::Slot* FormTable::find_key(std::string_view text, bool raw, Key& key) {
+  key.size = static_cast<std::uint32_t>(text.size()) | (raw ? kRaw : 0);
+  key.low = key.high = 0;
+  if (text.size() <= kInline) {
+    if (!text.empty()) std::memcpy(&key.low, text.data(), std::min<std::size_t>(8, text.size()));
+    if (text.size() > 8) std::memcpy(&key.high, text.data() + 8, text.size() - 8);
+    key.hash = hash(key.low, key.high, key.size);
+    return find_slot(key);
   }
-  out.low = hash_bytes(key) ^ seed_;
-  const std::uint32_t stored = out.size + 1;
-  for (std::size_t at = hash(out.low, 0, stored) & mask_;; at = (at + 1) & mask_) {
+  key.low = hash_bytes(text) ^ seed_;
+  key.hash = hash(key.low, 0, key.size);
+  const std::uint32_t stored = key.size + 1;
+  for (std::size_t at = key.hash & mask_;; at = (at + 1) & mask_) {
     Slot& slot = slots_[at];
     if (slot.size == 0) return &slot;
-    if (slot.low != out.low || slot.size != stored) continue;
+    if (slot.low != key.low || slot.size != stored) continue;
     const std::vector<char>& arena = raw ? surfaces_ : bytes_;
-    if (std::string_view(arena.data() + slot.high, key.size()) == key) return &slot;
+    if (std::string_view(arena.data() + slot.high, text.size()) == text) return &slot;
   }
 }
 
+void FormTable::place(const Slot& slot) {
+  const std::uint32_t size = slot.size - 1;
+  const bool in_place = (size & ~kRaw) <= kInline;
+  std::size_t at = hash(slot.low, in_place ? slot.high : 0, size) & mask_;
+  while (slots_[at].size != 0) at = (at + 1) & mask_;
+  slots_[at] = slot;
+}
+
 void FormTable::insert(const Key& key, std::uint32_t value) {
-  const auto place = [this](const Slot& slot) {
-    const bool in_place = ((slot.size - 1) & ~kRaw) <= kInline;
-    std::size_t at = hash(slot.low, in_place ? slot.high : 0, slot.size) & mask_;
-    while (slots_[at].size != 0) at = (at + 1) & mask_;
-    slots_[at] = slot;
-  };
   if (3 * (used_ + 1) > 2 * slots_.size()) {
     std::vector<Slot> old(slots_.size() * 2);
     old.swap(slots_);
@@ -85,18 +88,17 @@ std::uint32_t FormTable::find_form(std::string_view form, Analyzer::Verdict verd
   return value;
 }
 
-std::uint32_t FormTable::add_ascii(std::uint64_t low, std::uint64_t high, std::size_t size) {
-  char key[16];
-  std::memcpy(key, &low, 8);
-  std::memcpy(key + 8, &high, 8);
-  const Analyzer::Verdict verdict = analyzer_.form({key, size}, scratch_);
-  if (verdict == Analyzer::Verdict::overlong) return kOverlong;
-  return find_form({key, size}, verdict);
+std::uint32_t FormTable::add_ascii(const Key& key) {
+  char text[kInline];
+  std::memcpy(text, &key.low, 8);
+  std::memcpy(text + 8, &key.high, 8);
+  const Analyzer::Verdict verdict = analyzer_.form({text, key.size}, scratch_);
+  return find_form({text, key.size}, verdict);
 }
 
-std::uint32_t FormTable::find_long_ascii(const unsigned char* p, std::size_t size) {
-  if (size > analyzer_.analysis().max_length) return kOverlong;
-  scratch_.assign(reinterpret_cast<const char*>(p), size);
+std::uint32_t FormTable::find_long_ascii(std::string_view surface) {
+  if (surface.size() > analyzer_.analysis().max_length) return kOverlong;
+  scratch_ = surface;
   for (char& c : scratch_) c = static_cast<char>(static_cast<std::uint64_t>(static_cast<unsigned char>(c)) | (lower_ & 0x20));
   Key key;
   const Slot* slot = find_key(scratch_, false, key);

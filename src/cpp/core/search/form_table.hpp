@@ -17,29 +17,43 @@ class FormTable {
 
   explicit FormTable(const Analyzer& analyzer);
 
-  /// The form of a token of ASCII letters and digits only. `readable`: bytes that may be read at `p`, >= size.
-  std::uint32_t find_ascii(const unsigned char* p, std::size_t size, std::size_t readable) {
-    if (size > 16) return find_long_ascii(p, size);
+  static constexpr std::size_t kInline = 16;
+
+  /// A token of up to 16 ASCII letters and digits, in lower case where case is folded.
+  struct Key {
+    std::uint64_t low, high, hash;
+    std::uint32_t size;
+  };
+  /// `readable`: bytes that may be read at `p`, >= size.
+  Key ascii_key(const unsigned char* p, std::size_t size, std::size_t readable) const noexcept {
     // Setting bit 5 lowers letters and leaves digits alone.
-    std::uint64_t low = 0, high = 0;
-    if (readable >= 16) {
-      std::memcpy(&low, p, 8);
-      std::memcpy(&high, p + 8, 8);
-      const std::size_t in_low = size < 8 ? size : 8, in_high = size - in_low;
-      low = (low | lower_) & kMasks[in_low];
-      high = (high | lower_) & kMasks[in_high];
+    Key key;
+    key.low = key.high = 0;
+    key.size = static_cast<std::uint32_t>(size);
+    const std::size_t in_low = size < 8 ? size : 8, in_high = size - in_low;
+    if (readable >= kInline) {
+      std::memcpy(&key.low, p, 8);
+      std::memcpy(&key.high, p + 8, 8);
+      key.high = (key.high | lower_) & kMasks[in_high];
     } else {
-      const std::size_t in_low = size < 8 ? size : 8;
-      std::memcpy(&low, p, in_low);
-      low = (low | lower_) & kMasks[in_low];
-      if (size > 8) {
-        std::memcpy(&high, p + 8, size - 8);
-        high = (high | lower_) & kMasks[size - 8];
+      std::memcpy(&key.low, p, in_low);
+      if (in_high > 0) {
+        std::memcpy(&key.high, p + 8, in_high);
+        key.high = (key.high | lower_) & kMasks[in_high];
       }
     }
-    const Slot* slot = find_slot(low, high, static_cast<std::uint32_t>(size));
-    return slot->size != 0 ? slot->value : add_ascii(low, high, size);
+    key.low = (key.low | lower_) & kMasks[in_low];
+    key.hash = hash(key.low, key.high, key.size);
+    return key;
   }
+  /// Asks for the memory that find(key) will read: the table outgrows the caches, and a miss costs more than all else.
+  void prefetch(const Key& key) const noexcept { __builtin_prefetch(&slots_[key.hash & mask_]); }
+  std::uint32_t find(const Key& key) {
+    const Slot* slot = find_slot(key);
+    return slot->size != 0 ? slot->value : add_ascii(key);
+  }
+  /// The form of a longer token of ASCII letters and digits.
+  std::uint32_t find_long_ascii(std::string_view surface);
   /// The form of any other token (valid UTF-8).
   std::uint32_t find(std::string_view surface);
 
@@ -59,28 +73,24 @@ class FormTable {
   static constexpr std::uint64_t kMasks[9] = {0,           0xFF,          0xFFFF,          0xFFFFFF,         0xFFFFFFFF,
                                               0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF};
 
-  std::size_t hash(std::uint64_t low, std::uint64_t high, std::uint32_t size) const noexcept {
+  std::uint64_t hash(std::uint64_t low, std::uint64_t high, std::uint32_t size) const noexcept {
     // Seeded, so that no text can be made to collide. Multiplication folds its high half into the low one.
     const auto product = static_cast<unsigned __int128>(low ^ seed_) * (high ^ size ^ (seed_ >> 1 | 0x8000000000000001u));
-    return static_cast<std::size_t>(product ^ (product >> 64));
+    return static_cast<std::uint64_t>(product ^ (product >> 64));
   }
-  Slot* find_slot(std::uint64_t low, std::uint64_t high, std::uint32_t size) noexcept {
-    const std::uint32_t stored = size + 1;
-    for (std::size_t at = hash(low, high, stored) & mask_;; at = (at + 1) & mask_) {
+  Slot* find_slot(const Key& key) noexcept {
+    const std::uint32_t stored = key.size + 1;
+    for (std::size_t at = key.hash & mask_;; at = (at + 1) & mask_) {
       Slot& slot = slots_[at];
-      if (slot.size == 0 || (slot.low == low && slot.high == high && slot.size == stored)) return &slot;
+      if (slot.size == 0 || (slot.low == key.low && slot.high == key.high && slot.size == stored)) return &slot;
     }
   }
-  struct Key {
-    std::uint64_t low, high;
-    std::uint32_t size;
-  };
-  Slot* find_key(std::string_view key, bool raw, Key& out);
-  std::uint32_t add_ascii(std::uint64_t low, std::uint64_t high, std::size_t size);
-  std::uint32_t find_long_ascii(const unsigned char* p, std::size_t size);
+  Slot* find_key(std::string_view text, bool raw, Key& key);
+  std::uint32_t add_ascii(const Key& key);
   std::uint32_t find_form(std::string_view form, Analyzer::Verdict verdict);
   std::uint32_t add_form(std::string_view form);
   void insert(const Key& key, std::uint32_t value);
+  void place(const Slot& slot);
 
   const Analyzer& analyzer_;
   const std::uint64_t lower_;  // bit 5 of each byte, or 0 where case is kept

@@ -128,9 +128,10 @@ std::size_t valid_prefix(std::string_view text) noexcept {
   const unsigned char* p = begin;
   const auto tail = [](unsigned char byte) { return (byte & 0xC0) == 0x80; };
   while (p < end) {
-    std::uint64_t word = 0;
-    if (end - p >= 8 && (std::memcpy(&word, p, 8), (word & 0x8080808080808080u) == 0)) {
-      p += 8;
+    std::uint64_t words[4];
+    if (end - p >= 32 && (std::memcpy(words, p, 32),
+                          ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u) == 0)) {
+      p += 32;
       continue;
     }
     if (*p < 0x80) {
