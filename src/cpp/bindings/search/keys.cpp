@@ -18,6 +18,8 @@ using search::kNotFound;
 std::string_view utf8(const py::handle& value, const char* argument) {
   if (!PyUnicode_Check(value.ptr())) throw boundary_error(std::string(argument) + ": expected str, got " + describe(value));
   Py_ssize_t size = 0;
+  if (PyUnicode_IS_COMPACT_ASCII(value.ptr()))
+    return {static_cast<const char*>(PyUnicode_DATA(value.ptr())), static_cast<std::size_t>(PyUnicode_GET_LENGTH(value.ptr()))};
   const char* data = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
   if (data != nullptr) return {data, static_cast<std::size_t>(size)};
   if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw py::error_already_set();

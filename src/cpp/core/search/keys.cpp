@@ -80,14 +80,9 @@ std::uint32_t IntegerTable::find(std::int64_t value) const noexcept {
 }
 
 std::uint32_t fill_slots(span<const std::int64_t> values, span<std::uint32_t> slots) noexcept {
-  const std::size_t mask = slots.size - 1;
-  for (std::size_t i = 0; i < values.size; ++i) {
-    std::size_t at = hash_integer(values[i]) & mask;
-    for (; slots[at] != 0; at = (at + 1) & mask)
-      if (values[slots[at] - 1] == values[i]) return static_cast<std::uint32_t>(i);
-    slots[at] = static_cast<std::uint32_t>(i + 1);
-  }
-  return kNotFound;
+  return fill_slots(
+      values.size, slots, [&](std::size_t i) { return static_cast<std::size_t>(hash_integer(values[i])); },
+      [&](std::size_t i, std::size_t j) { return values[i] == values[j]; });
 }
 
 std::size_t IntegerTable::home(std::size_t i) const noexcept { return hash_integer(values_[i]) & (slots_.size - 1); }

@@ -129,18 +129,13 @@ void StringTable::check_content(const char* name, bool sorted) const {
 }
 
 std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept {
-  const std::size_t mask = slots.size - 1;
   const auto string = [&](std::size_t i) {
     return std::string_view(reinterpret_cast<const char*>(bytes.data) + offsets[i],
                             static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
   };
-  for (std::size_t i = 0; i + 1 < offsets.size; ++i) {
-    std::size_t at = hash_bytes(string(i)) & mask;
-    for (; slots[at] != 0; at = (at + 1) & mask)
-      if (string(slots[at] - 1) == string(i)) return static_cast<std::uint32_t>(i);
-    slots[at] = static_cast<std::uint32_t>(i + 1);
-  }
-  return kNotFound;
+  return fill_slots(
+      offsets.size - 1, slots, [&](std::size_t i) { return static_cast<std::size_t>(hash_bytes(string(i))); },
+      [&](std::size_t i, std::size_t j) { return string(i) == string(j); });
 }
 
 }  // namespace likewise::search

@@ -49,6 +49,29 @@ void check_utf8(span<const std::uint64_t> offsets, span<const std::uint8_t> byte
 /// Number of slots for `n` strings: a power of two, at most 3/4 full and never full.
 std::size_t slot_count(std::size_t n) noexcept;
 
+/// Puts entries 0 to n - 1 into the slots (zeros). `home(i)` is where a search for entry i starts, `equal(i, j)` compares
+/// two. Returns kNotFound, or the number of the first entry that equals an earlier one.
+template <class Home, class Equal>
+std::uint32_t fill_slots(std::size_t n, span<std::uint32_t> slots, const Home& home, const Equal& equal) {
+  constexpr std::size_t kBatch = 32;  // slots lie far apart: fetched together, not one after the other
+  const std::size_t mask = slots.size - 1;
+  std::size_t homes[kBatch];
+  for (std::size_t begin = 0; begin < n; begin += kBatch) {
+    const std::size_t end = begin + kBatch < n ? begin + kBatch : n;
+    for (std::size_t i = begin; i < end; ++i) {
+      homes[i - begin] = home(i) & mask;
+      __builtin_prefetch(&slots[homes[i - begin]], 1);
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      std::size_t at = homes[i - begin];
+      for (; slots[at] != 0; at = (at + 1) & mask)
+        if (equal(slots[at] - 1, i)) return static_cast<std::uint32_t>(i);
+      slots[at] = static_cast<std::uint32_t>(i + 1);
+    }
+  }
+  return kNotFound;
+}
+
 /// Fills the slots for the strings of (offsets, bytes). Returns kNotFound, or the number of the first string that
 /// equals an earlier one.
 std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept;

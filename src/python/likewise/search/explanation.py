@@ -85,9 +85,9 @@ class Explanation:
     >>> ix = lw.search.Index.build([list("aba"), list("bc"), list("accd")], analyzer=None)
     >>> print(ix.explain(["a", "d", "x"], 2))
     document 2: score 0.580333
-    term  qtf  weight  n_t       idf  tf  dl  avgdl     L         f  contribution
-    a       1       1    2  0.470004   1   4      3  1.25       0.4      0.188001
-    d       1       1    1  0.980829   1   4      3  1.25       0.4      0.392332
+    term  qtf  weight  n_t       idf  tf  dl  avgdl     L    f  contribution
+    a       1       1    2  0.470004   1   4      3  1.25  0.4      0.188001
+    d       1       1    1  0.980829   1   4      3  1.25  0.4      0.392332
     left out: 'x' (not in the index)
     """
 

@@ -40,8 +40,8 @@ class Hits:
     (['a', 'b'], [0, 1])
     >>> for id, score in hits:
     ...     print(id, round(score, 4))
-    a 0.6572
-    b 0.2127
+    a 0.6096
+    b 0.1975
     """
 
     __slots__ = ("_ids", "_keys", "_n_hits", "doc_ids", "scores")

@@ -77,9 +77,10 @@ class QueryReader:
         if not (isinstance(queries, Iterable) and hasattr(queries, "__len__")):
             raise TypeError(f"queries: expected a sequence of queries, got {describe(queries)}")
         rows: list[Any] = list(queries)
-        if any(isinstance(row, Mapping) for row in rows):
+        kinds = set(map(type, rows))  # few, where rows are many
+        if any(issubclass(kind, Mapping) for kind in kinds):
             return self._concatenate([self.arrays(row, f"queries[{i}]") for i, row in enumerate(rows)])
-        tokens = [row if type(row) is list else self.tokens(row, f"queries[{i}]") for i, row in enumerate(rows)]
+        tokens = rows if kinds == {list} else [self.tokens(row, f"queries[{i}]") for i, row in enumerate(rows)]
         try:
             return self._core.make_queries(tokens, self._k3)
         except (TypeError, ValueError):
