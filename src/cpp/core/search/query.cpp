@@ -139,7 +139,7 @@ class Search {
       std::fill_n(sums, n, T(0));
       const bool blocks = sum_window(static_cast<std::uint32_t>(begin), n, sums);
       if (!blocks && !(plan_.baseline > 0)) continue;
-      for (std::size_t i = 0; i < n; ++i) sums[i] += space_.totals[i] + plan_.baseline;
+      for (std::size_t i = 0; i < n; ++i) sums[i] = sums[i] + space_.totals[i] + plan_.baseline;
       if (blocks) std::fill_n(space_.totals.begin(), n, T(0));
     }
   }
@@ -301,7 +301,9 @@ class Search {
   }
 
   void complete_gathered() {
-    for (std::size_t n = k_; !space_.candidates.empty(); n = k_ / 4 + 16) complete_best(n);
+    complete_best(k_);
+    // Twice as many each time: where bounds are no help (equal documents), all have to be completed, in linear time.
+    for (std::size_t n = k_ / 4 + 16; !space_.candidates.empty(); n *= 2) complete_best(n);
   }
 
   /// Adds the left-out terms to the found documents' sums, and keeps those that still reach the threshold.
