@@ -468,6 +468,49 @@ def test_inspect_check_digest(example: Path) -> None:
         persistence.load(example)
 
 
+def test_check_of_broken_headers(example: Path) -> None:
+    data = bytearray(example.read_bytes())
+    data[-1] ^= 1
+    example.write_bytes(data)
+    report = persistence.check(example)
+    assert [array for _, array, _ in report.problems] == ["__check"] and report.files == [("example.safetensors", 648)]
+    example.write_bytes(b"")
+    assert not persistence.check(example).ok
+    with pytest.raises(CorruptFileError):
+        persistence.inspect(example)
+
+
+def test_created_by_and_counts() -> None:
+    parts = encode("example", "1", {}, {}, created_by="likewise 0.1.0")
+    assert parse(b"".join(parts)).created_by == "likewise 0.1.0"
+    header, body = example_parts()
+    for i in range(1023):
+        header[f"e{i}"] = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+        header["__metadata__"][f"xxh3:e{i}"] = f"{xxh3(b''):016x}"
+    with pytest.raises(CorruptFileError, match="at most 1024 arrays, got 1025"):
+        parse(sealed(header, body))
+    text = json.dumps(example_parts()[0], sort_keys=True, separators=(",", ":")).encode()
+    prefix = struct.pack("<Q", len(text)) + text  # not padded
+    with pytest.raises(CorruptFileError, match="expected an end at a multiple of 64"):
+        parse(prefix + body[:-8] + struct.pack("<Q", xxh3(prefix)))
+
+
+def test_a_file_cut_short_while_it_is_read(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.truncate(example, 600)
+    monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat_result([0o100644, *[0] * 5, 648, 0, 0, 0]))
+    with pytest.raises(CorruptFileError):
+        read_container(example, mmap=False)
+
+
+def test_populate_without_the_system_call(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Map(mmap.mmap):
+        def madvise(self, *arguments: int) -> None:  # type: ignore[override]
+            raise OSError(errno.EINVAL, "old kernel")
+
+    monkeypatch.setattr(mmap, "mmap", Map)
+    assert read_container(example, prefault="populate").arrays["ids"].tolist() == [0, 1, 2]
+
+
 def test_corrupt_error_tells_where(example: Path) -> None:
     data = bytearray(example.read_bytes())
     data[512] ^= 1

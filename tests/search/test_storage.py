@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import random
@@ -22,7 +23,7 @@ import pytest
 
 from likewise import _core, persistence
 from likewise.errors import CorruptFileError, IndexLockedError, RecoveredIndexWarning, UnsupportedFormatError
-from likewise.persistence.container import canonical_json, xxh3
+from likewise.persistence.container import canonical_json, encode, xxh3
 from likewise.persistence.files import Directory
 from likewise.search.index import Index
 from likewise.search.storage import generations, open_index, reading, write_index, writing
@@ -678,6 +679,67 @@ def test_hostile_integers_as_keys(tmp_path: Path) -> None:
     write_index(tmp_path / "i", arrays, parameters, statistics)
     with pytest.raises(CorruptFileError, match="key_"):
         Index.open(tmp_path / "i")
+
+
+def test_arrays_of_two_kinds_of_keys(tmp_path: Path) -> None:
+    hostile(tmp_path / "i", lambda arrays: arrays.update(key_values=np.arange(3)))
+    with pytest.raises(CorruptFileError, match="keys of one type"):
+        Index.open(tmp_path / "i")
+
+
+def test_a_container_of_another_kind(tmp_path: Path, index: Path) -> None:
+    segment = segments_of(index)[0]
+    for kind, version in (("example", "1"), ("search.segment", "2")):
+        parts = encode(kind, version, {}, open_index(index, mmap=False, generation=1).arrays)
+        content = b"".join(parts)
+        original = segment.read_bytes(), manifest_of(index).read_bytes()
+        segment.write_bytes(content)
+        facts = {"size": len(content), "check": f"{int.from_bytes(content[-8:], 'little'):016x}"}
+        rewrite_manifest(index, lambda value, facts=facts: value["segments"][0].update(facts))  # type: ignore[misc]
+        with pytest.raises(CorruptFileError, match="expected kind 'search.segment' version '1'"):
+            Index.open(index)
+        segment.write_bytes(original[0])
+        manifest_of(index).write_bytes(original[1])
+    content = bytearray(segment.read_bytes())
+    content[content.index(b"likewise")] ^= 1
+    segment.write_bytes(content)
+    with pytest.raises(CorruptFileError, match="not a likewise file"):  # not UnsupportedFormatError: it is damaged
+        Index.open(index)
+
+
+def test_inspect_and_digest(index: Path) -> None:
+    facts = persistence.inspect(index)
+    assert (facts["kind"], facts["generation"], facts["statistics"]["n_docs"]) == ("search.index", 1, 3)
+    assert facts["n_bytes"] == segments_of(index)[0].stat().st_size == facts["files"][0]["n_bytes"]
+    assert [array["name"] for array in facts["arrays"]] == sorted(open_index(index).arrays)
+    content = manifest_of(index).read_bytes() + segments_of(index)[0].read_bytes()
+    assert persistence.digest(index) == hashlib.sha256(content).hexdigest()
+    save(index, OTHER, overwrite=True)
+    assert persistence.digest(index) != hashlib.sha256(content).hexdigest()
+
+
+def test_a_damaged_manifest_that_is_kept_keeps_all_files(index: Path) -> None:
+    save(index, OTHER, overwrite=True)
+    manifest_of(index, 1).write_bytes(b"damaged")
+    (index / "segment-0123456789abcdef.safetensors").touch()
+    writing.collect(Directory(index))
+    assert len(segments_of(index)) == 3
+    save(index, OTHER, overwrite=True)  # now it is not kept any more
+    assert len(segments_of(index)) == 2 and persistence.check(index).ok
+
+
+def test_an_older_manifest_of_a_later_version(index: Path) -> None:
+    rewrite_manifest(index, lambda value: value.update(format_version=2))
+    line = manifest_of(index).read_bytes()
+    manifest_of(index).unlink()
+    save(index.with_name("next"), OTHER)
+    for file in index.with_name("next").iterdir():
+        shutil.copy(file, index / file.name.replace("0001.json", "0002.json"))
+    value = json.loads(manifest_of(index, 2).read_bytes().split(b"\n")[0])
+    seal_manifest(manifest_of(index, 2), canonical_json({**value, "generation": 2}).encode())
+    manifest_of(index).write_bytes(line)
+    report = persistence.check(index)
+    assert report.generation == 2 and [file for file, _, _ in report.problems] == [manifest_of(index).name]
 
 
 def test_a_segment_by_itself(index: Path, tmp_path: Path) -> None:
