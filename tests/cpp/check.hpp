@@ -31,7 +31,7 @@ struct Register {
     if (!(condition)) {                                                                 \
       std::fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #condition); \
       std::fflush(stderr);                                                              \
-      std::abort();                                                                     \
+      std::_Exit(1);                                                                    \
     }                                                                                   \
   } while (false)
 

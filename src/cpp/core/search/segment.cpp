@@ -72,7 +72,11 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, con
                  a.posting_documents[p - 1] >= a.posting_documents[p];
     }
   }
+#if defined(LIKEWISE_PLANTED_DEFECT)  // fuzzing must find it
+  if (largest > n_docs()) throw corrupt_error("posting_documents", "expected documents of this index");
+#else
   if (largest >= n_docs()) throw corrupt_error("posting_documents", "expected documents of this index");
+#endif
   if (descents != at_ends) throw corrupt_error("posting_documents", "expected documents that ascend within a term");
   if (zeros != 0) throw corrupt_error("posting_frequencies", "expected frequencies of 1 or more");
   const auto first = std::lower_bound(a.large_positions.begin(), a.large_positions.end(), begin);

@@ -1,0 +1,348 @@
+// Fuzzing of the wall before the index: arrays -> validate -> queries. An input is refused with corrupt_error, or answers
+// queries that agree with a slow reader of the same arrays; anything else (a sanitizer's report, another exception, a
+// difference) is a finding.
+//
+// Mutation is structure-aware: it starts from a sound segment and changes a few entries or lengths. Built by g++ this is
+// a program of its own:   fuzz_segment [--seconds S] [--seed N] [--keep] [FILE...]   (files are replayed, then random
+// mutation; --keep writes each mutant to fuzz_segment.last before it runs); with clang and -DLIKEWISE_LIBFUZZER it is a libFuzzer target with the same mutator.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "likewise/search.hpp"
+
+using namespace likewise;
+using namespace likewise::search;
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+using Random = std::mt19937_64;
+
+[[noreturn]] void finding(const char* what) {
+  std::fprintf(stderr, "finding: %s\n", what);
+  std::abort();
+}
+
+/// The arrays of a segment as bytes, in the order of SegmentArrays.
+struct Input {
+  static constexpr std::array<std::size_t, 9> kItem{4, 8, 4, 1, 8, 4, 8, 1, 4};
+  std::array<Bytes, 9> arrays;
+  std::uint8_t options = 0;  // bit 0: full check, bits 1-3: variant
+
+  Bytes serialise() const {
+    Bytes out{options};
+    for (const Bytes& a : arrays) {
+      const auto size = static_cast<std::uint32_t>(a.size());
+      for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<std::uint8_t>(size >> shift));
+      out.insert(out.end(), a.begin(), a.end());
+    }
+    return out;
+  }
+  static bool parse(const std::uint8_t* data, std::size_t size, Input& input) {
+    if (size < 1) return false;
+    input.options = data[0];
+    std::size_t at = 1;
+    for (std::size_t i = 0; i < 9; ++i) {
+      if (size - at < 4) return false;
+      std::uint32_t length = 0;
+      for (std::size_t b = 0; b < 4; ++b) length |= static_cast<std::uint32_t>(data[at + b]) << (8 * b);
+      at += 4;
+      if (length > size - at) return false;
+      input.arrays[i].assign(data + at, data + at + length - length % kItem[i]);
+      at += length;
+    }
+    return true;
+  }
+};
+
+/// Entries in memory of exactly their size, so that a sanitizer sees the first byte behind them.
+template <class T>
+struct Exact {
+  std::unique_ptr<T[]> data;
+  std::size_t size;
+  explicit Exact(const Bytes& bytes) : data(new T[bytes.size() / sizeof(T)]), size(bytes.size() / sizeof(T)) {
+    if (size > 0) std::memcpy(data.get(), bytes.data(), size * sizeof(T));
+  }
+  operator span<const T>() const { return {data.get(), size}; }
+};
+
+struct Owner {
+  Exact<std::uint32_t> document_lengths;
+  Exact<std::uint64_t> posting_offsets;
+  Exact<std::uint32_t> posting_documents;
+  Exact<std::uint8_t> posting_frequencies;
+  Exact<std::uint64_t> large_positions;
+  Exact<std::uint32_t> large_frequencies;
+  Exact<std::uint64_t> term_offsets;
+  Exact<std::uint8_t> term_bytes;
+  Exact<std::uint32_t> term_slots;
+  explicit Owner(const Input& in)
+      : document_lengths(in.arrays[0]), posting_offsets(in.arrays[1]), posting_documents(in.arrays[2]),
+        posting_frequencies(in.arrays[3]), large_positions(in.arrays[4]), large_frequencies(in.arrays[5]),
+        term_offsets(in.arrays[6]), term_bytes(in.arrays[7]), term_slots(in.arrays[8]) {}
+  SegmentArrays arrays() const {
+    SegmentArrays a;
+    a.document_lengths = document_lengths;
+    a.posting_offsets = posting_offsets;
+    a.posting_documents = posting_documents;
+    a.posting_frequencies = posting_frequencies;
+    a.large_positions = large_positions;
+    a.large_frequencies = large_frequencies;
+    a.term_offsets = term_offsets;
+    a.term_bytes = term_bytes;
+    a.term_slots = term_slots;
+    return a;
+  }
+};
+
+std::uint32_t frequency_of(const Owner& o, std::uint64_t posting) {
+  if (o.posting_frequencies.data[posting] < 255) return o.posting_frequencies.data[posting];
+  for (std::size_t i = 0; i < o.large_positions.size; ++i)
+    if (o.large_positions.data[i] == posting) return o.large_frequencies.data[i];
+  finding("a frequency of 255 without its entry was accepted");
+}
+
+/// What the formula (lucene) says, by plain loops in double.
+std::vector<double> slow_scores(const Owner& o, const Query& query) {
+  const auto n = static_cast<double>(o.document_lengths.size);
+  double total = 0;
+  for (std::size_t d = 0; d < o.document_lengths.size; ++d) total += o.document_lengths.data[d];
+  const double average = total / n;
+  std::vector<double> scores(o.document_lengths.size);
+  for (std::size_t i = 0; i < query.terms.size(); ++i) {
+    const std::uint64_t begin = o.posting_offsets.data[query.terms[i]], end = o.posting_offsets.data[query.terms[i] + 1];
+    const auto df = static_cast<double>(end - begin);
+    const double idf = std::log(1 + (n - df + 0.5) / (df + 0.5));
+    for (std::uint64_t p = begin; p < end; ++p) {
+      const std::uint32_t d = o.posting_documents.data[p];
+      const double tf = frequency_of(o, p), length = o.document_lengths.data[d];
+      scores[d] += query.weights[i] * idf * tf / (tf + 1.2 * (1 - 0.75 + 0.75 * (average > 0 ? length / average : 0)));
+    }
+  }
+  return scores;
+}
+
+bool close(double a, double b) { return std::fabs(a - b) <= 1e-9 * std::max(std::fabs(a), std::fabs(b)) + 1e-300; }
+
+/// Queries that touch everything. Throws corrupt_error where a lazy check refuses.
+void use(const Index& index, const Owner& owner, bool compare) {
+  const std::size_t n_docs = owner.document_lengths.size;
+  const auto n_terms = static_cast<std::uint32_t>(index.statistics().n_terms);
+  Query query;
+  for (std::uint32_t t = 0; t < n_terms; ++t) {
+    index.find_term(index.term(t));
+    index.document_frequency(t);
+    if (t < 40) {
+      query.terms.push_back(t);
+      query.weights.push_back(1.0 + t % 3);
+    }
+    if (t % 16 == 0 && n_docs > 0) index.posting(t, static_cast<std::uint32_t>(t % n_docs));
+  }
+  index.find_term("no such term");
+  std::vector<double> scores(n_docs);
+  index.score_all(query, scores.data());
+  if (compare) {
+    const std::vector<double> expected = slow_scores(owner, query);
+    for (std::size_t d = 0; d < n_docs; ++d)
+      if (!close(scores[d], expected[d])) finding("a score differs from the slow reader's");
+  }
+  for (const Method method : {Method::automatic, Method::exhaustive}) {
+    for (const std::size_t k : {std::size_t{1}, std::size_t{10}, n_docs}) {
+      const std::size_t width = std::min(k, n_docs);
+      std::vector<std::int64_t> documents(width);
+      std::vector<double> found(width);
+      const std::size_t n = index.search(query, width, method, -1, 1, documents.data(), found.data());
+      if (n > width) finding("more hits than were asked for");
+      for (std::size_t i = 0; i < n; ++i) {
+        if (documents[i] < 0 || static_cast<std::size_t>(documents[i]) >= n_docs) finding("a hit outside the index");
+        if (found[i] != scores[static_cast<std::size_t>(documents[i])]) finding("a hit's score differs from score_all");
+        if (i > 0 && !(found[i] < found[i - 1] || (found[i] == found[i - 1] && documents[i] > documents[i - 1])))
+          finding("hits out of order");
+      }
+    }
+  }
+  for (std::uint32_t d = 0; d < n_docs && d < 5; ++d) {
+    index.keywords(d, 3, 1, 1e9);
+    RelatedOptions options;
+    options.full = d % 2 == 0;
+    index.related_query(d, options);
+  }
+  index.warm(1);
+}
+
+enum Outcome { kMalformed, kRefused, kRefusedLater, kAccepted };
+
+Outcome run_one(const Input& input) {
+  const auto owner = std::make_shared<const Owner>(input);
+  Scoring scoring;
+  scoring.variant = static_cast<Variant>((input.options >> 1) % 7);
+  const bool full = (input.options & 1) != 0;
+  std::unique_ptr<Index> index;
+  try {
+    index = Index::validate(owner->arrays(), owner, scoring, true, full);
+  } catch (const corrupt_error&) {
+    return kRefused;
+  }
+  try {
+    use(*index, *owner, scoring.variant == Variant::lucene);
+    index->check();
+  } catch (const corrupt_error&) {
+    if (full) finding("refused in use after a full check");
+    return kRefusedLater;
+  }
+  return kAccepted;
+}
+
+Bytes bytes_of(const void* data, std::size_t size) {
+  const auto* p = static_cast<const std::uint8_t*>(data);
+  return size == 0 ? Bytes{} : Bytes(p, p + size);
+}
+
+Input sound_input(Random& random) {
+  Analysis analysis;
+  analysis.words = Words::given;
+  Scanner scanner(std::make_shared<Analyzer>(analysis));
+  const std::size_t n_docs = random() % 300, n_terms = 1 + random() % 60;
+  std::vector<std::string> names;
+  for (std::size_t t = 0; t < n_terms; ++t) names.push_back((t % 7 == 0 ? "é" : "t") + std::to_string(t));
+  for (std::size_t d = 0; d < n_docs; ++d) {
+    std::vector<std::string_view> tokens;
+    const std::size_t length = random() % 50 == 0 ? 600 : random() % 20;
+    for (std::size_t i = 0; i < length; ++i)
+      tokens.emplace_back(names[length == 600 ? d % n_terms : std::min(random() % n_terms, random() % n_terms)]);
+    scanner.add_tokens(tokens);
+  }
+  Builder builder;
+  for (std::size_t i = 0; i < scanner.n_forms(); ++i) builder.add_form(scanner.form(i));
+  builder.add(scanner.offsets(), scanner.forms());
+  const Builder::Result built = builder.finish(scanner);
+  Input input;
+  const SegmentArrays a = built.arrays();
+  const auto put = [&](std::size_t i, const auto& s) { input.arrays[i] = bytes_of(s.data, s.size * sizeof(*s.data)); };
+  put(0, a.document_lengths);
+  put(1, a.posting_offsets);
+  put(2, a.posting_documents);
+  put(3, a.posting_frequencies);
+  put(4, a.large_positions);
+  put(5, a.large_frequencies);
+  put(6, a.term_offsets);
+  put(7, a.term_bytes);
+  put(8, a.term_slots);
+  input.options = static_cast<std::uint8_t>(random());
+  return input;
+}
+
+/// Changes one entry, the length, or the order of one array.
+void mutate(Input& input, Random& random) {
+  const std::size_t which = random() % 9, item = Input::kItem[which];
+  Bytes& a = input.arrays[which];
+  const std::size_t n = a.size() / item;
+  const auto set = [&](std::size_t i, std::uint64_t value) { std::memcpy(a.data() + i * item, &value, item); };
+  const auto get = [&](std::size_t i) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, a.data() + i * item, item);
+    return value;
+  };
+  const std::size_t n_docs = input.arrays[0].size() / 4, n_postings = input.arrays[2].size() / 4;
+  const std::uint64_t values[] = {0, 1, 2, 254, 255, 256, n_docs - 1, n_docs, n_docs + 1, n_postings, n_postings - 1,
+                                  n_postings + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, std::uint64_t{1} << 32,
+                                  (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0}, random()};
+  switch (n == 0 ? 3 + random() % 2 : random() % 9) {
+    case 0: set(random() % n, values[random() % std::size(values)]); break;
+    case 1: set(random() % n, get(random() % n)); break;
+    case 2: {
+      const std::size_t i = random() % n;
+      set(i, get(i) + (random() % 2 == 0 ? 1 : ~std::uint64_t{0}));
+      break;
+    }
+    case 3: a.insert(a.end(), item, static_cast<std::uint8_t>(random())); break;
+    case 4: a.resize(a.size() - (n == 0 ? 0 : item * (1 + random() % n))); break;
+    case 5: {
+      const std::size_t i = random() % n, j = random() % n;
+      const std::uint64_t x = get(i), y = get(j);
+      set(i, y);
+      set(j, x);
+      break;
+    }
+    case 6: a[random() % a.size()] ^= static_cast<std::uint8_t>(1u << (random() % 8)); break;
+    case 7: set(n - 1, values[random() % std::size(values)]); break;  // ends are where off-by-ones live
+    default: set(0, values[random() % std::size(values)]); break;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Input input;
+  if (Input::parse(data, size, input)) run_one(input);
+  return 0;
+}
+
+#if defined(LIKEWISE_LIBFUZZER)
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t capacity, unsigned seed) {
+  Random random(seed);
+  Input input;
+  if (random() % 50 == 0 || !Input::parse(data, size, input)) input = sound_input(random);
+  for (std::uint64_t i = 0, n = 1 + random() % 3; i < n; ++i) mutate(input, random);
+  const Bytes bytes = input.serialise();
+  if (bytes.size() > capacity) return size;
+  std::copy(bytes.begin(), bytes.end(), data);
+  return bytes.size();
+}
+#else
+int main(int n_arguments, char** arguments) {
+  double seconds = 5;
+  std::uint64_t seed = 1;
+  bool keep = false;
+  for (int i = 1; i < n_arguments; ++i) {
+    const std::string argument = arguments[i];
+    if (argument == "--seconds" && i + 1 < n_arguments) {
+      seconds = std::strtod(arguments[++i], nullptr);
+    } else if (argument == "--seed" && i + 1 < n_arguments) {
+      seed = std::strtoull(arguments[++i], nullptr, 10);
+    } else if (argument == "--keep") {
+      keep = true;
+    } else {
+      std::ifstream file(argument, std::ios::binary);
+      const Bytes bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+      std::printf("replay %s\n", argument.c_str());
+      LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+    }
+  }
+  const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  std::uint64_t runs = 0, outcomes[4] = {};
+  while (std::chrono::steady_clock::now() < stop) {
+    Random random(seed + runs);  // each run by its own number: a finding is repeated by --seed
+    const Input base = sound_input(random);
+    if (run_one(base) != kAccepted) finding("a sound segment was refused");
+    for (int i = 0; i < 20; ++i, ++outcomes[kMalformed]) {
+      Input input = base;
+      for (std::uint64_t j = 0, n = 1 + random() % 3; j < n; ++j) mutate(input, random);
+      if (keep) {
+        const Bytes bytes = input.serialise();
+        std::ofstream("fuzz_segment.last", std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+      }
+      ++outcomes[run_one(input)];
+    }
+    ++runs;
+  }
+  std::printf("%llu segments, %llu mutants: %llu refused, %llu refused at use, %llu accepted and in agreement\n",
+              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(outcomes[0]),
+              static_cast<unsigned long long>(outcomes[1]), static_cast<unsigned long long>(outcomes[2]),
+              static_cast<unsigned long long>(outcomes[3]));
+  return 0;
+}
+#endif
