@@ -31,8 +31,9 @@ def markdown(records: list[Record], machine: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"{machine['date']}; {machine['processor']} ({machine['cpu_level']}), {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, Python {machine['python']}; load at the end {machine['load']}; {versions}.",
+        f"{machine['date']}; {machine['processor']} ({machine['cpu_level']}), {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}; "
+        f"load at the end {machine['load']}; {versions}.",
         "",
         "Made by `likewise bench`. Contestants of one table ran in the same process on one pinned thread, their rounds "
         f"interleaved at random; values are medians{clock}. A ratio above 1 means slower than likewise.",

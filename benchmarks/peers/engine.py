@@ -34,6 +34,7 @@ class Engine:
     # A corpus with more tokens than this is not asked of the engine: it would take hours.
     most_tokens: ClassVar[int] = 1 << 62
     most_queries: ClassVar[int] = 1 << 62  # in one round
+    warming: ClassVar[float] = 0.0  # seconds before its speed is steady
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:
         raise NotImplementedError

@@ -51,6 +51,7 @@ class Lucene(Engine):
 
     name = "lucene"
     version = "9.9.1"
+    warming = 3.0  # the virtual machine compiles what it has seen often
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:
         start()

@@ -1,4 +1,4 @@
-"""Times of the peers alone, without likewise: ``python -m benchmarks.search.peer_times [--corpus debian 1M]``.
+"""Times of the peers alone: ``python -m benchmarks.search.peer_times [--corpus debian 1M] [--engine likewise bm25s]``.
 
 Prints microseconds per query, tokens in, the Python call included, for bm25s (numba), tantivy and PISA.
 """
@@ -9,7 +9,7 @@ import argparse
 import time
 
 from benchmarks import corpora
-from benchmarks.measure import Contestant, race
+from benchmarks.measure import CLOCKS, Contestant, race
 from benchmarks.peers import Engine, MissingPeerError, engine_class
 from benchmarks.peers.engine import compare_hits, overlap
 
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--k", nargs="+", type=int, default=[10, 1000])
     parser.add_argument("--queries", type=int, default=200, help="queries of a setting")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="cpu: for a machine with other work")
     arguments = parser.parse_args()
     for name in arguments.corpus:
         corpus = corpora.load(name)
@@ -40,10 +41,10 @@ def main() -> None:
             queries = corpus.query_words(setting, arguments.queries)
             prepared = {engine.name: [engine.prepare(words) for words in queries] for engine in engines}
             for k in arguments.k:
-                contestants = [Contestant(e.name, e.searcher(k), prepared[e.name]) for e in engines]
+                contestants = [Contestant(e.name, e.searcher(k), prepared[e.name], e.warming) for e in engines]
                 first = [e.hits(e.searcher(k)(prepared[e.name][0])) for e in engines]
                 shares = [f"{e.name} {overlap(first[0], hits):.2f}" for e, hits in zip(engines, first, strict=True)]
-                timings = race(contestants, rounds=arguments.rounds, budget=60)
+                timings = race(contestants, rounds=arguments.rounds, budget=60, clock=CLOCKS[arguments.clock])
                 line = "  ".join(f"{t.name} {t.median * 1e6:.0f}" for t in timings.values())
                 print(f"  {setting} k={k}: us per query: {line}   (overlap, query 0: {', '.join(shares)})", flush=True)
                 if first and engines[0].exact:

@@ -36,7 +36,7 @@ def test_tokens_in(
     for engine in arena.engines(ENGINES):
         notes[engine.name] = arena.check(engine, queries[: min(20, engine.most_queries)], k)
         items = [engine.prepare(words) for words in queries[: engine.most_queries]]
-        contestants.append(Contestant(engine.name, engine.searcher(k), items))
+        contestants.append(Contestant(engine.name, engine.searcher(k), items, engine.warming))
     axes = {"corpus": corpus.name, "setting": setting, "k": k}
     found = contest("queries", f"{corpus.name}, {setting}, k={k}", contestants, notes=notes, axes=axes)
     if corpus.name.startswith(BARRED):
