@@ -175,6 +175,8 @@ def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -
     panel.set_yticks(places, labels, fontsize=6)
     panel.set_ylim(-1, len(judged))
     panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+    panel.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "2356" else "")
     panel.set_xlabel("times faster (black: the bar to reach)")
     panel.spines[["top", "right"]].set_visible(False)
     return _finish(figure, machine, folder / "ratios.png")
