@@ -7,6 +7,8 @@ canonical values. A function missing from the table fails the suite.
 from __future__ import annotations
 
 import ast
+import re
+import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -417,19 +419,14 @@ def test_no_binding_takes_an_array_that_pybind11_may_cast() -> None:
     folder = Path(__file__).resolve().parent.parent / "src" / "cpp" / "bindings"
     if not folder.is_dir():
         pytest.skip("the sources are not here: installed package")
-    import re
-
     for path in folder.rglob("*.cpp"):
         text = path.read_text()
-        assert not re.search(r"\bforcecast\b|[(,]\s*(const )?py::array_t<[^>]*>\s*&?\s*\w+\s*[,)]", path.read_text()), (
-            path
-        )
+        found = re.search(r"\bforcecast\b|[(,]\s*(const )?py::array_t<[^>]*>\s*&?\s*\w+\s*[,)]", text)
+        assert found is None, f"{path}: {found and found[0]}"
 
 
 def test_the_package_imports_no_optional_module_at_its_top() -> None:
     """Besides the import test at run time: nothing but numpy and the standard library stands at the top of a module."""
-    import sys
-
     allowed = set(sys.stdlib_module_names) | {"numpy", "likewise"}
     for path in Path(likewise.__file__).parent.rglob("*.py"):
         if "integrations" in path.parts:

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.search.arrow_producer import ArrayProducer, Column, StreamProducer, strings, views
 
 from likewise.search.analyzer import Analyzer
 from likewise.search.building import BuiltSegment, build_segment
+from tests.search.arrow_producer import ArrayProducer, Column, StreamProducer, strings, views
 
 BARE = Analyzer(language=None)
 DOCS = ["red wing", "naïve 北京", "", "a text of more than twelve bytes 😀 of a wing", "exactly 12 b", "0123456789 é"]
