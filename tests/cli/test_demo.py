@@ -22,6 +22,21 @@ def test_docstring_corpus() -> None:
     assert all(text.strip() for text in texts)
 
 
+def test_docstrings_of_odd_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "escapes.py").write_text('"""A \\d escape."""\nif True:\n    class C:\n        def f(self): "Inner."\n')
+    (tmp_path / "old.py").write_text('"""For Python 2."""\nprint "hello"\n')
+    (tmp_path / "latin.py").write_bytes(
+        b'# coding: latin-1\n"""Gr\xf6\xdfe."""\ndef g(): "Twice."\ndef g(): "Twice."\n'
+    )
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "t.py").write_text('"""A test."""\n')
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ids, texts = demo.docstring_corpus()
+    assert ids == ["escapes", "escapes.C.f", "latin", "latin.g", "latin.g#2"]
+    assert texts == ["A \\d escape.", "Inner.", "Größe.", "Twice.", "Twice."]
+
+
 def test_docstring_corpus_imports_nothing(environment: dict[str, str]) -> None:
     program = (
         "import sys; from likewise.cli.demo import docstring_corpus; before = set(sys.modules); docstring_corpus(); "
