@@ -104,7 +104,7 @@ CASE(helpers_are_used_and_kept_few) {
   });
   CHECK(arrived == 2);
   for (int i = 0; i < 3000; ++i) squares(4, 2);
-  CHECK(threads_of_process() <= 64);  // those that the case above made
+  CHECK(threads_of_process() <= 70);  // those that the case above made, and a sanitizer's own
 }
 
 CASE(nested_calls_run_inline) {
@@ -165,6 +165,13 @@ CASE(fork_after_use_and_fork_in_a_fork) {
   CHECK(squares(100, 4) == kSquares100);
 }
 
+// ThreadSanitizer itself cannot make threads in the child of a process that had some.
+#if defined(__SANITIZE_THREAD__)
+constexpr unsigned kChildThreads = 1;
+#else
+constexpr unsigned kChildThreads = 4;
+#endif
+
 CASE(fork_while_others_are_inside) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> callers;
@@ -182,7 +189,7 @@ CASE(fork_while_others_are_inside) {
   for (int i = 0; i < 60 && failures == 0; ++i)
     failures += in_child([] {
                   const std::lock_guard<std::mutex> lock(likewise::lazy_initialisation_mutex());
-                  return right(squares(100, 4) == kSquares100);
+                  return right(squares(100, kChildThreads) == kSquares100);
                 }) != 0;
   stop = true;
   for (std::thread& caller : callers) caller.join();
