@@ -16,7 +16,7 @@ from benchmarks.arena import Arena
 from benchmarks.measure import CLOCKS, Clock, Contestant, Scale, hand_over, race
 from benchmarks.results import Record, Row
 
-QUICK_CORPORA = {"1M": "100k", "5M": "100k"}
+QUICK_CORPORA = {"1M": "100k"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +72,9 @@ def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
         "np.load, mapped": lambda _: [np.load(p, mmap_mode="r") for p in paths],
         "np.load": lambda _: [np.load(p) for p in paths],
     }
+    import xxhash
+
+    level["xxh3 alone"] = lambda _: [xxhash.xxh3_64_digest(array.data) for array in saved.arrays.values()]
     try:
         from safetensors.numpy import load_file, save_file
 
@@ -89,6 +94,7 @@ def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
     found.compare(">= 5x safetensors.numpy.load_file", 5.0, "safetensors")
     speed = size / timings[OURS].median / 1e9
     found.bars.append(Bar(f">= 10 GB/s, full verification of {size / 1e6:.0f} MB", speed, 10.0))
+    found.limit("<= 1.5x the digests alone", timings[OURS].median / timings["xxh3 alone"].median, 1.5)
     header = timings["likewise, header"].median
     found.limit("header level <= 5 ms", header * 1e3, 5.0)
     found.limit("header level <= 2x np.load(mmap_mode='r')", header / timings["np.load, mapped"].median, 2.0)
@@ -122,6 +128,23 @@ def test_private_memory(arena: Arena, saved: Saved, record: Callable[[Record], R
         private = Record("open, private memory", f"{arena.corpus.name}, {level}", "MB", [row])
         private.limit("<= 5 MB", row.value, 5.0)
         record(private)
+
+
+def test_program(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:
+    """``likewise search`` from start to first result, with the whole check of the file and without."""
+    words = arena.corpus.query_words("short", 1)[0]
+    rows = []
+    for name, options in (("likewise", ["--trust"]), ("likewise, full check", [])):
+        command = [sys.executable, "-m", "likewise", "search", str(saved.path), " ".join(words), *options]
+        times = []
+        for _ in range(3 if scale.quick else ROUNDS):
+            started = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            times.append(time.perf_counter() - started)
+        rows.append(Row(name, sorted(times)[len(times) // 2] * 1e3, min(times) * 1e3, len(times)))
+    found = Record("program", f"likewise search, {arena.corpus.name}", "ms", rows)
+    found.limit(f"--trust <= 500 ms, {folder_size(saved.path) / 1e6:.0f} MB", rows[0].value, 500.0)
+    record(found)
 
 
 def test_save(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record], Record]) -> None:

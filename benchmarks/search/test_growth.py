@@ -13,11 +13,15 @@ from benchmarks.results import OURS, Record, Row
 ENGINES = ("likewise", "bm25s", "tantivy", "pisa-bmm", "numpy", "cython")
 
 
-@pytest.mark.parametrize(
-    ("arena", "setting", "k"),
-    [(size, setting, 10) for size in ("1k", "10k", "100k", "1M") for setting in ("short", "long")],
-    indirect=["arena"],
-)
+SIZES = ("1k", "10k", "100k", "1M")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    sizes = [*SIZES, "5M"] if metafunc.config.getoption("--five-million") else SIZES
+    cases = [(size, setting, 10) for size in sizes for setting in ("short", "long")]
+    metafunc.parametrize(("arena", "setting", "k"), cases, indirect=["arena"])
+
+
 def test_growth(
     arena: Arena, setting: str, k: int, scale: Scale, contest: Callable[..., Record], record: Callable[[Record], Record]
 ) -> None:
