@@ -305,7 +305,15 @@ def test_progress() -> None:
 
 
 def test_results_do_not_depend_on_threads() -> None:
-    documents = [f"w{i % 97} w{i} é{i % 13}" for i in range(30_000)]
-    one = build_segment(documents, analyzer=BARE, n_threads=1)
-    assert same(one, build_segment(documents, analyzer=BARE, n_threads=2))
-    assert same(one, build_segment(documents, analyzer=BARE, n_threads=7))
+    documents = [f"w{i % 97} w{i} é{i % 13} " + "x" * (i % 80) for i in range(60_000)] + ["long é " * 300_000, ""]
+    one = build_segment(documents, analyzer=BARE, n_threads=1, store=True)
+    batch = BARE.batch(documents, n_threads=1)
+    fields = [{"a": d, "b": f"b{i}"} for i, d in enumerate(documents)]
+    joined = build_segment(fields, fields=("a", "b"), analyzer=BARE, n_threads=1, store=True)
+    assert one.n_overlong > 0
+    for n_threads in (2, 3, 7):
+        assert same(one, build_segment(documents, analyzer=BARE, n_threads=n_threads, store=True))
+        assert same(joined, build_segment(fields, fields=("a", "b"), analyzer=BARE, n_threads=n_threads, store=True))
+        other = BARE.batch(documents, n_threads=n_threads)
+        assert batch.vocabulary == other.vocabulary
+        assert np.array_equal(batch.tokens, other.tokens) and np.array_equal(batch.indptr, other.indptr)

@@ -16,6 +16,7 @@ import pytest
 
 import likewise
 from likewise import _core
+from likewise.errors import InternalError
 from likewise.search.analyzer import Analyzer
 from likewise.search.building import build_segment
 
@@ -111,7 +112,7 @@ def test_one_call_at_a_time() -> None:
         for _ in range(20):
             try:
                 scanner.scan(texts, 0, n_parts=1, first_position=0, argument="texts", store=None)
-            except _core.BoundaryError as error:
+            except InternalError as error:
                 errors.append(error)
 
     threads = [threading.Thread(target=scan) for _ in range(2)]
@@ -138,7 +139,7 @@ def test_one_call_at_a_time() -> None:
 )
 def test_bindings_refuse(call: object) -> None:
     scanner, builder = _core.search.Scanner(Analyzer()._core), _core.search.Builder()
-    with pytest.raises(_core.BoundaryError):
+    with pytest.raises(InternalError):
         call(scanner, builder)  # type: ignore[operator]
 
 
@@ -147,7 +148,7 @@ def test_builder_refuses_a_scanner_that_is_not_its_own() -> None:
     scanner.scan(["a b x"], 0, n_parts=1, first_position=0, argument="x", store=None)
     builder.add(scanner, None)
     other = _core.search.Scanner(Analyzer()._core)
-    with pytest.raises(_core.BoundaryError):
+    with pytest.raises(InternalError):
         builder.add(other, None)
     with pytest.raises(ValueError):
         builder.finish(other)

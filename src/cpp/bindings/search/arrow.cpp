@@ -51,14 +51,15 @@ py::object ids_of(const arrow::TextReader& reader) {
 }
 
 /// Scans the next few megabytes: (number of documents, their ids). No documents: the end.
-py::tuple scan(PyReader& self, PyScanner& scanner, std::size_t first_position, search::TextStore* store) {
+py::tuple scan(PyReader& self, PyScanner& scanner, std::size_t first_position, search::TextStore* store,
+               unsigned n_threads) {
   const Use use(self);
   const Use use_too(scanner);
   std::size_t n = 0;
   {
     const NativeCall call;
     const auto texts = self.object.next(kChunkBytes, first_position);
-    scanner.object.scan(texts, self.object.n_parts());
+    scanner.object.scan(texts, self.object.n_parts(), n_threads);
     if (store != nullptr) store->add(texts, self.object.n_parts());
     n = texts.size / self.object.n_parts();
   }
@@ -109,7 +110,8 @@ void register_search_arrow(py::module_& m) {
                   },
                   py::arg("schema"), py::arg("array"), py::kw_only(), py::arg("fields").none(true),
                   py::arg("id_field").none(true), py::arg("argument").none(false), py::arg("null_hint").none(false))
-      .def("scan", &scan, py::arg("scanner"), py::kw_only(), py::arg("first_position"), py::arg("store").none(true))
+      .def("scan", &scan, py::arg("scanner"), py::kw_only(), py::arg("first_position"), py::arg("store").none(true),
+           py::arg("n_threads") = 1)
       .def("read", &read, py::kw_only(), py::arg("first_position"));
 }
 

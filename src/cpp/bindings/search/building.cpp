@@ -95,7 +95,7 @@ using PyBuilder = Guarded<Builder>;
 
 /// Scans whole documents from texts[start] on, about kChunkBytes bytes of them, and returns where the next call starts.
 std::size_t scan(PyScanner& self, const py::list& texts, std::size_t start, std::size_t n_parts,
-                 std::size_t first_position, const char* argument, search::TextStore* store) {
+                 std::size_t first_position, const char* argument, search::TextStore* store, unsigned n_threads) {
   const Use use(self);
   if (n_parts == 0) throw boundary_error("n_parts: expected at least 1");
   Texts chunk(argument, first_position + start / n_parts, n_parts);
@@ -107,7 +107,7 @@ std::size_t scan(PyScanner& self, const py::list& texts, std::size_t start, std:
   }
   if ((at - start) % n_parts != 0) throw boundary_error("texts: expected whole documents");
   const NativeCall call;
-  self.object.scan(chunk.views(), n_parts);
+  self.object.scan(chunk.views(), n_parts, n_threads);
   if (store != nullptr) store->add(chunk.views(), n_parts);
   return at;
 }
@@ -233,7 +233,7 @@ void register_building(py::module_& m) {
       .def(py::init([](std::shared_ptr<Analyzer> analyzer) { return std::make_unique<PyScanner>(std::move(analyzer)); }),
            py::arg("analyzer").none(false))
       .def("scan", &scan, py::arg("texts"), py::arg("start"), py::kw_only(), py::arg("n_parts"),
-           py::arg("first_position"), py::arg("argument").none(false), py::arg("store").none(true))
+           py::arg("first_position"), py::arg("argument").none(false), py::arg("store").none(true), py::arg("n_threads") = 1)
       .def("scan_tokens", &scan_tokens, py::arg("documents"), py::arg("start"), py::kw_only(),
            py::arg("first_position"), py::arg("argument").none(false))
       .def("forms", &forms_from, py::arg("first"))

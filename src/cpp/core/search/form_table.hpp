@@ -57,6 +57,9 @@ class FormTable {
   /// The form of any other token (valid UTF-8).
   std::uint32_t find(std::string_view surface);
 
+  /// The number of a form that another table made with the same analyzer.
+  std::uint32_t number(std::string_view form) { return find_form(form, Analyzer::Verdict::kept); }
+
   std::size_t size() const noexcept { return offsets_.size() - 1; }
   std::string_view operator[](std::size_t form) const noexcept {
     return {bytes_.data() + offsets_[form], static_cast<std::size_t>(offsets_[form + 1] - offsets_[form])};

@@ -14,7 +14,7 @@ from .. import _core
 from .._progress import Progress, progress_bar
 from .._validation import check_bool, check_n_threads, describe
 from .analyzer import Analyzer, TokenBatch
-from .documents import Documents
+from .documents import Documents, Sink
 
 _MAX_LISTED = 3
 _INT64 = np.iinfo(np.int64)
@@ -77,7 +77,7 @@ def build_segment(
     TypeError, ValueError
         Naming the argument and the position.
     """
-    check_n_threads(n_threads)
+    n_threads = check_n_threads(n_threads)
     if check_bool(store, "store") and analyzer is None:
         raise ValueError("store: expected False for sequences of tokens, got True")
     source = Documents(
@@ -90,7 +90,7 @@ def build_segment(
     builder = _core.search.Builder()
     texts = _core.search.TextStore() if store else None
     with progress_bar(progress, source.total, "documents") as bar:
-        for n in _scan(source, scanner, texts, analyzer):
+        for n in _scan(source, scanner, texts, analyzer, n_threads):
             forms = None if analyzer is None or not analyzer.stem else scanner.forms(builder.n_forms)
             builder.add(scanner, None if forms is None or analyzer is None else analyzer.stems_of(forms))
             bar.update(n)
@@ -107,12 +107,12 @@ def build_segment(
 
 def tokenize(texts: Any, analyzer: Analyzer, *, n_threads: int | None = None) -> TokenBatch:
     """The tokens of texts as numbers; see `Analyzer.batch`."""
-    check_n_threads(n_threads)
+    n_threads = check_n_threads(n_threads)
     scanner = _scanner(analyzer)
     vocabulary: dict[str, int] = {}
     tokens_of_forms = np.empty(0, dtype=np.int32)
     offsets, tokens, total = [np.zeros(1, dtype=np.int64)], [], 0
-    for _ in _scan(Documents(texts, argument="texts"), scanner, None, analyzer):
+    for _ in _scan(Documents(texts, argument="texts"), scanner, None, analyzer, n_threads):
         forms = scanner.forms(len(tokens_of_forms))
         stems = analyzer.stems_of(forms) if analyzer.stem else forms
         if stems:
@@ -139,11 +139,12 @@ def _scanner(analyzer: Analyzer | None) -> Any:
     )
 
 
-def _scan(source: Documents, scanner: Any, store: Any, analyzer: Analyzer | None) -> Iterable[int]:
+def _scan(source: Documents, scanner: Any, store: Any, analyzer: Analyzer | None, n_threads: int) -> Iterable[int]:
     surfaces = None if analyzer is None or analyzer.is_native else analyzer.surfaces
+    sink = Sink(scanner, store, source.argument, surfaces, n_threads)
     position = 0
     for block in source.blocks():
-        for n in block.scan(scanner, store, position, source.argument, surfaces):
+        for n in block.scan(sink, position):
             yield n
             position += n
 

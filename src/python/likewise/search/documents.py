@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,20 @@ _CALLED_TEXTS = 256
 _EXPECTED = "a sequence of texts"
 
 
+@dataclass(frozen=True)
+class Sink:
+    """Where documents go: the scanner, the store of texts (or None), and how.
+
+    `surfaces` finds the words of a text in Python, if the scanner does not; `argument` is the name in messages.
+    """
+
+    scanner: _core.search.Scanner
+    store: _core.search.TextStore | None
+    argument: str
+    surfaces: Surfaces | None
+    n_threads: int
+
+
 class TextBlock:
     """Strings, `n_parts` a document."""
 
@@ -26,15 +41,21 @@ class TextBlock:
         self._texts = texts
         self._n_parts = n_parts
 
-    def scan(self, scanner: Any, store: Any, position: int, argument: str, surfaces: Surfaces | None) -> Iterator[int]:
+    def scan(self, sink: Sink, position: int) -> Iterator[int]:
         """Scans a few megabytes at a time, and yields the number of documents of each piece."""
         texts, at = self._texts, 0
-        if surfaces is not None:
-            yield from _scan_surfaces(self._joined(), scanner, store, position, argument, surfaces)
+        if sink.surfaces is not None:
+            yield from _scan_surfaces(self._joined(), sink, position)
             return
         while at < len(texts):
-            after = scanner.scan(
-                texts, at, n_parts=self._n_parts, first_position=position, argument=argument, store=store
+            after = sink.scanner.scan(
+                texts,
+                at,
+                n_parts=self._n_parts,
+                first_position=position,
+                argument=sink.argument,
+                store=sink.store,
+                n_threads=sink.n_threads,
             )
             yield (after - at) // self._n_parts
             at = after
@@ -50,11 +71,11 @@ class TokenBlock:
     def __init__(self, documents: list[Sequence[str]]) -> None:
         self._documents = documents
 
-    def scan(self, scanner: Any, store: Any, position: int, argument: str, surfaces: Surfaces | None) -> Iterator[int]:
+    def scan(self, sink: Sink, position: int) -> Iterator[int]:
         """As `TextBlock.scan`; the tokens are taken as they are."""
         documents, at = self._documents, 0
         while at < len(documents):
-            after = scanner.scan_tokens(documents, at, first_position=position, argument=argument)
+            after = sink.scanner.scan_tokens(documents, at, first_position=position, argument=sink.argument)
             yield after - at
             at = after
 
@@ -66,16 +87,18 @@ class ArrowBlock:
         self._reader = reader
         self._keys = keys
 
-    def scan(self, scanner: Any, store: Any, position: int, argument: str, surfaces: Surfaces | None) -> Iterator[int]:
+    def scan(self, sink: Sink, position: int) -> Iterator[int]:
         """As `TextBlock.scan`."""
         while True:
-            if surfaces is None:
-                n, ids = self._reader.scan(scanner, first_position=position, store=store)
+            if sink.surfaces is None:
+                n, ids = self._reader.scan(
+                    sink.scanner, first_position=position, store=sink.store, n_threads=sink.n_threads
+                )
                 pieces: Iterable[int] = (n,)
             else:
                 texts, ids = self._reader.read(first_position=position)
                 n = len(texts)
-                pieces = _scan_surfaces(iter(texts), scanner, store, position, argument, surfaces)
+                pieces = _scan_surfaces(iter(texts), sink, position)
             if n == 0:
                 return
             if self._keys is not None:
@@ -278,18 +301,19 @@ class Documents:
         return f"{self.argument}: expected {expected}, got {describe(document)} at index {position}{hint}"
 
 
-def _scan_surfaces(
-    texts: Iterator[str], scanner: Any, store: Any, position: int, argument: str, surfaces: Surfaces
-) -> Iterator[int]:
+def _scan_surfaces(texts: Iterator[str], sink: Sink, position: int) -> Iterator[int]:
     """Scans texts whose words a Python callable finds."""
+    assert sink.surfaces is not None
     while True:
         documents: list[Sequence[str]] = []
         kept: list[str] = []
         for text in itertools.islice(texts, _CALLED_TEXTS):
             if not isinstance(text, str):
-                raise TypeError(f"{argument}: expected a str, got {describe(text)} at index {position + len(kept)}")
+                raise TypeError(
+                    f"{sink.argument}: expected a str, got {describe(text)} at index {position + len(kept)}"
+                )
             try:
-                documents.append(surfaces(text))
+                documents.append(sink.surfaces(text))
             except Exception as error:
                 error.add_note(f"in the document at index {position + len(kept)}")
                 raise
@@ -298,9 +322,9 @@ def _scan_surfaces(
             return
         at = 0
         while at < len(documents):
-            after = scanner.scan_tokens(documents, at, first_position=position, argument="tokenizer")
-            if store is not None:
-                store.add(kept[at:after], first_position=position + at, argument=argument)
+            after = sink.scanner.scan_tokens(documents, at, first_position=position, argument="tokenizer")
+            if sink.store is not None:
+                sink.store.add(kept[at:after], first_position=position + at, argument=sink.argument)
             yield after - at
             at = after
         position += len(kept)

@@ -72,9 +72,9 @@ class Scanner {
   Scanner(const Scanner&) = delete;
   Scanner& operator=(const Scanner&) = delete;
 
-  /// Appends documents of `n_parts` texts each (valid UTF-8), read as if joined by a separator. A safe point each
-  /// 64 KiB (poll_interrupt).
-  void scan(span<const std::string_view> parts, std::size_t n_parts);
+  /// Appends documents of `n_parts` texts each (valid UTF-8), read as if joined by a separator. The result does not
+  /// depend on the number of threads. Can be interrupted.
+  void scan(span<const std::string_view> parts, std::size_t n_parts, unsigned n_threads = 1);
   /// Appends one document of ready tokens.
   void add_tokens(span<const std::string_view> tokens);
 
