@@ -253,14 +253,23 @@ def test_a_killed_writer_frees_the_lock(index: Path) -> None:
     save(index, overwrite=True)
 
 
-def test_the_lock_that_has_the_name_counts(tmp_path: Path) -> None:
-    """Whoever waited for a lock file that was removed with its directory's content takes the new one."""
-    (tmp_path / "LOCK").touch()
+def test_the_lock_that_has_the_name_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking, a save that failed may remove the lock file: what has its name then is locked."""
+    fcntl = pytest.importorskip("fcntl")
+    lock, original, calls = tmp_path / "LOCK", fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not calls:
+            lock.unlink()
+            lock.touch()
+        calls.append(operation)
+        original(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
     with writing._locked(tmp_path):
-        (tmp_path / "LOCK").unlink()
-        (tmp_path / "LOCK").touch()
-        with writing._locked(tmp_path):
-            pass
+        assert len(calls) == 2
+        with lock.open("rb") as other, pytest.raises(BlockingIOError):
+            original(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # --- Opening what is not there, or moves ---
