@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,17 @@ from tests.conftest import Fresh
 from tests.search.corpora import ADVERSARIAL, VARIANTS, Documents, adversarial, queries, zipf
 
 DTYPES = ("float32", "float64")
+Query = list[str] | dict[str, float]
 
 
 def bits(scores: NDArray[Any]) -> NDArray[Any]:
     return scores.view(np.uint32 if scores.dtype == np.float32 else np.uint64)
 
 
-def best_of_all(ix: Index, documents: Documents, query: list[str], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def best_of_all(ix: Index, documents: Documents, query: Query, k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The k best by `scores` among the documents that hold a term which counts; ties by ascending doc_id."""
     scores = ix.scores(query)
-    counting = {term for term in query if ix.idf(term) > 0}
+    counting = {term for term in query if ix.idf(term) > 0 and not (isinstance(query, dict) and query[term] == 0)}
     if ix.params["variant"] == "atire":  # ln(N/n) of a term in every document
         counting = {term for term in counting if ix.df(term) < len(documents)}
     hits = np.array([d for d, document in enumerate(documents) if not counting.isdisjoint(document)], dtype=np.int64)
@@ -39,7 +40,7 @@ def assert_equal(hits: Hits, expected: tuple[NDArray[np.int64], NDArray[Any]]) -
     assert np.array_equal(bits(hits.scores), bits(expected[1]))
 
 
-def check(documents: Documents, asked: list[list[str]], ks: list[int], **parameters: Any) -> None:
+def check(documents: Documents, asked: Sequence[Query], ks: list[int], **parameters: Any) -> None:
     ix = Index.build(documents, analyzer=None, **parameters)
     for k in ks:
         expected = [best_of_all(ix, documents, query, k) for query in asked]
@@ -97,6 +98,36 @@ def test_around_wide_windows(kind: str, n_docs: int) -> None:
         else adversarial(kind, n_docs, n_docs)
     )
     check(documents, queries(documents, 3, n_docs, most=5), [1, 10, 1000, n_docs], variant="bm25+")
+
+
+@pytest.mark.parametrize("variant", ["lucene", "bm25+"])
+def test_few_postings_in_many_documents(variant: str) -> None:
+    """Several wide windows, short lists of which the longest are left out once ten documents are known."""
+    generator = np.random.default_rng(6)
+    ranks = np.exp(generator.uniform(0, np.log(3000), 400_000)).astype(int)
+    documents = [[f"w{rank}" for rank in ranks[2 * i : 2 * i + 2]] for i in range(200_000)]
+    asked = [[f"w{rank}" for rank in generator.integers(200, 2500, n)] for n in (2, 3, 5, 8, 8, 12, 12)]
+    weighted = [{word: float(generator.uniform(0.1, 9)) for word in query} for query in asked]
+    check(documents, [*asked, *weighted], [1, 10, 100, 1000], variant=variant)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("variant", ["lucene", "bm25l"])
+def test_frequent_terms(variant: str, dtype: str) -> None:
+    """Long lists, weights of every size; and the document itself is left out, wherever it ranks."""
+    documents = zipf(9000, 400, 40, 7)
+    asked = queries(documents, 10, 8, most=40)[2:]
+    generator = np.random.default_rng(9)
+    weighted = [
+        {word: float(generator.lognormal(0, spread)) for word in query} for query in asked for spread in (0.2, 2)
+    ]
+    check(documents, [*asked, *weighted], [1, 10, 100, 1000], variant=variant, dtype=dtype)
+    ix = Index.build(documents, analyzer=None, variant=variant, dtype=dtype)
+    for k in (1, 10, 100):
+        related = ix.related(range(40), k, mode="full")
+        for document in range(40):
+            others = [hit for hit in ix.search(documents[document], k + 1).to_list() if hit[0] != document]
+            assert related[document].to_list() == others[:k]
 
 
 @pytest.mark.slow
