@@ -246,11 +246,27 @@ std::pair<std::uint32_t, double> Engine<T>::posting(std::uint32_t term, std::uin
 }
 
 template <class T>
+std::vector<std::uint32_t> Engine<T>::canonical_order(const Query& query) const {
+  std::vector<std::uint32_t> order(query.terms.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const std::uint32_t da = document_frequency(query.terms[a]), db = document_frequency(query.terms[b]);
+    return da != db ? da < db : query.terms[a] < query.terms[b];
+  });
+  return order;
+}
+
+template <class T>
 double Engine<T>::baseline(const Query& query) const {
+  return baseline(query, canonical_order(query));
+}
+
+template <class T>
+double Engine<T>::baseline(const Query& query, const std::vector<std::uint32_t>& order) const {
   const double absent = formula_.absent();
   double sum = 0;
   if (absent > 0)
-    for (std::size_t i = 0; i < query.terms.size(); ++i)
+    for (const std::uint32_t i : order)
       if (document_frequency(query.terms[i]) > 0) sum += query.weights[i] * idf(query.terms[i]) * absent;
   return sum;
 }

@@ -144,6 +144,9 @@ class Engine final : public Index {
     T primed = 0;              // the k-th best score is at least this
     std::size_t n_postings = 0;
   };
+  /// The positions of the query's terms in that order.
+  std::vector<std::uint32_t> canonical_order(const Query& query) const;
+  double baseline(const Query& query, const std::vector<std::uint32_t>& order) const;
   Plan plan(const Query& query, std::size_t k) const;
   /// The bounds of a frequent term; null pointers for any other.
   NibbleList nibbles_of(std::uint32_t term) const;

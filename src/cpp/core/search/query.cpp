@@ -363,27 +363,20 @@ template <class T>
 typename Engine<T>::Plan Engine<T>::plan(const Query& query, std::size_t k) const {
   constexpr double kLeast = sizeof(T) == 4 ? 1e-20 : 1e-200;
   derive(query.terms);
-  std::vector<std::uint32_t> order;
-  order.reserve(query.terms.size());
-  for (std::uint32_t i = 0; i < query.terms.size(); ++i) {
-    const double weight = query.weights[i];
-    if (weight == 0 || !(bounds_[query.terms[i]].largest > 0)) continue;
-    if (!(weight >= kLeast && weight <= 1 / kLeast))
-      throw value_error("query: expected weights of 0 or between " + std::to_string(kLeast) + " and its inverse");
-    order.push_back(i);
-  }
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    const std::uint32_t da = document_frequency(query.terms[a]), db = document_frequency(query.terms[b]);
-    return da != db ? da < db : query.terms[a] < query.terms[b];
-  });
+  const std::vector<std::uint32_t> order = canonical_order(query);
   Plan plan;
   plan.nibble_scale = frequent_.scale();
   plan.cursors.reserve(order.size());
-  plan.baseline = static_cast<T>(baseline(query));
+  plan.baseline = static_cast<T>(baseline(query, order));
   const std::size_t rank = k <= 10 ? 0 : k <= 100 ? 1 : 2;
   double bound = static_cast<double>(plan.baseline);
   for (const std::uint32_t i : order) {
     const std::uint32_t term = query.terms[i];
+    const double weight = query.weights[i];
+    if (weight == 0 || !(bounds_[term].largest > 0)) continue;
+    if (!(weight >= kLeast && weight <= 1 / kLeast))
+      throw value_error(sizeof(T) == 4 ? "query: expected weights of 0 or from 1e-20 to 1e20"
+                                       : "query: expected weights of 0 or from 1e-200 to 1e200");
     const std::uint64_t begin = segment_.arrays().posting_offsets[term];
     Cursor c;
     c.documents = segment_.arrays().posting_documents.data + begin;
