@@ -190,6 +190,34 @@ def test_round_trip(tmp_path: Path, mapped: bool) -> None:
     reference_container.read(first)
 
 
+def test_bytes() -> None:
+    arrays = many_arrays()
+    data = persistence.to_bytes("example", "1", {"a": 1}, arrays)
+    for source in (data, bytearray(data), memoryview(b"x" + data)[1:]):
+        container = persistence.from_bytes(source)  # type: ignore[arg-type]
+        assert container.params == {"a": 1} and container.path == "<bytes>"
+        for name, array in arrays.items():
+            stored = container.arrays[name]
+            assert stored.tobytes() == array.tobytes() and stored.flags.aligned and not stored.flags.writeable
+    with pytest.raises(CorruptFileError, match="<bytes>"):
+        persistence.from_bytes(data[:-1])
+    with pytest.raises(CorruptFileError, match="expected at least 8 bytes"):
+        persistence.from_bytes(b"")
+
+
+def test_a_large_filler() -> None:
+    """Fillers may be of any size: they are read as fast as arrays, so that a hostile one keeps nobody busy."""
+    header, body = example_parts()
+    size = 64 << 20
+    for name in ("weights", "__pad1", "__check"):
+        header[name]["data_offsets"] = [n + size for n in header[name]["data_offsets"]]
+    header["__pad0"].update(shape=[40 + size], data_offsets=[24, 64 + size])
+    data = sealed(header, body[:64] + bytes(size) + body[64:])
+    assert parse(data).arrays["ids"].tolist() == [0, 1, 2]
+    with pytest.raises(CorruptFileError, match="__pad0: expected zero bytes"):
+        parse(data[: -8 - (32 << 20)] + b"\1" + data[-7 - (32 << 20) :])
+
+
 @pytest.mark.parametrize("prefault", ["none", "willneed", "populate"])
 def test_prefault_gives_the_same(example: Path, prefault: str) -> None:
     assert persistence.read_container(example, prefault=prefault).arrays["ids"].tolist() == [0, 1, 2]

@@ -10,9 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UnsupportedFormatError
 from .checking import CheckReport, check, digest, inspect
-from .container import Container, check_choices, encode, parse_container, read_container
+from .container import ALIGNMENT, Container, check_choices, encode, parse_container, read_container
 from .files import Directory, replace_file
 from .kinds import INDEX, expect_kind, kind_of, resolve
 
@@ -23,10 +25,12 @@ __all__ = [
     "digest",
     "encode",
     "expect_kind",
+    "from_bytes",
     "inspect",
     "load",
     "parse_container",
     "read_container",
+    "to_bytes",
     "write_container",
 ]
 
@@ -83,3 +87,19 @@ def write_container(
     target = Path(path)
     parts = encode(kind, kind_version, params, arrays)
     replace_file(directory or Directory(target.parent), target.name, parts, overwrite=overwrite)
+
+
+def to_bytes(kind: str, kind_version: str, params: dict[str, Any], arrays: dict[str, Any]) -> bytes:
+    """A model as the bytes that `write_container` would store: what its `to_bytes`, pickling and copying use."""
+    return b"".join(encode(kind, kind_version, params, arrays))
+
+
+def from_bytes(data: bytes) -> Container:
+    """The container in these bytes, fully verified. Its arrays are read-only, aligned, and keep the bytes alive."""
+    view = memoryview(data).cast("B").toreadonly()
+    if np.frombuffer(view, np.uint8).ctypes.data % ALIGNMENT:
+        copy = np.empty(len(view) + ALIGNMENT, np.uint8)
+        start = -copy.ctypes.data % ALIGNMENT
+        copy[start : start + len(view)] = view
+        view = copy.data[start : start + len(view)].toreadonly()
+    return parse_container(view)

@@ -226,7 +226,7 @@ class Container:
     def problems(self, without: Collection[str] = ()) -> Iterator[CorruptFileError]:
         """Everything that a full check finds, one error an array; arrays named in `without` are left out."""
         for name, filler in self._fillers.items():
-            if any(filler):
+            if np.frombuffer(filler, np.uint8).any():
                 yield CorruptFileError(self.path, name, "expected zero bytes between arrays", self.offsets[name])
         for name, array in self.arrays.items():
             if name in without:
