@@ -106,7 +106,7 @@ def test_few_postings_in_many_documents(variant: str) -> None:
     generator = np.random.default_rng(6)
     ranks = np.exp(generator.uniform(0, np.log(3000), 400_000)).astype(int)
     documents = [[f"w{rank}" for rank in ranks[2 * i : 2 * i + 2]] for i in range(200_000)]
-    asked = [[f"w{rank}" for rank in generator.integers(200, 2500, n)] for n in (2, 3, 5, 8, 8, 12, 12)]
+    asked = [[f"w{rank}" for rank in generator.integers(25, 350, n)] for n in (2, 3, 5, 8, 8, 12, 12)]
     weighted = [{word: float(generator.uniform(0.1, 9)) for word in query} for query in asked]
     check(documents, [*asked, *weighted], [1, 10, 100, 1000], variant=variant)
 
