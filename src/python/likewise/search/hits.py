@@ -67,7 +67,7 @@ class Hits:
         return self._ids
 
     @property
-    def n_hits(self) -> int | NDArray[np.int64]:
+    def n_hits(self) -> Any:
         """How many documents were found: an int, or int64[n_queries] of a batch."""
         return len(self.doc_ids) if self._n_hits is None else self._n_hits
 

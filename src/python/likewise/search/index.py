@@ -279,7 +279,7 @@ class Index(Contents):
 
     # --- Searching ---
 
-    def search(self, query: Query, k: int = 10, *, method: str = "auto", n_threads: int = 1) -> Hits:
+    def search(self, query: Query, k: int = 10, *, method: str = "auto", n_threads: int | None = 1) -> Hits:
         """Find the k best documents.
 
         Parameters
@@ -310,8 +310,7 @@ class Index(Contents):
             doc_ids, scores = self._engine.search_tokens(tokens, self._k3, k, exhaustive)
         else:
             terms, weights = self._reader.arrays(query)
-            n_threads = check_n_threads(n_threads)
-            doc_ids, scores = self._engine.search(terms, weights, k, exhaustive, -1, n_threads)
+            doc_ids, scores = self._engine.search(terms, weights, k, exhaustive, -1, check_n_threads(n_threads))
         return Hits(doc_ids, scores, self._keys)
 
     def search_batch(
