@@ -90,6 +90,18 @@ def test_display_forms() -> None:
     forms = strings(arrays["form_offsets"], arrays["form_bytes"])
     assert dict(zip(terms, forms, strict=True)) == {"librari": "library", "wing": "wings", "x": "x"}
     assert "form_offsets" not in build_segment(texts, analyzer=BARE).arrays
+    # Of equally frequent forms the shorter one stands for the term, then the first by its bytes.
+    arrays = build_segment(
+        ["studying study", "wings winged wings winged", "jumps jumpy jumpe"], analyzer=Analyzer()
+    ).arrays
+    terms = strings(arrays["term_offsets"], arrays["term_bytes"])
+    forms = strings(arrays["form_offsets"], arrays["form_bytes"])
+    assert dict(zip(terms, forms, strict=True)) == {
+        "jump": "jumpe",
+        "jumpi": "jumpy",
+        "studi": "study",
+        "wing": "wings",
+    }
 
 
 def test_large_frequencies() -> None:

@@ -88,10 +88,11 @@ std::uint32_t FormTable::find_form(std::string_view form, Analyzer::Verdict verd
   return value;
 }
 
-std::uint32_t FormTable::add_ascii(const Key& key) {
+std::uint32_t FormTable::add(const Key& key) {
   char text[kInline];
   std::memcpy(text, &key.low, 8);
   std::memcpy(text + 8, &key.high, 8);
+  if ((key.size & kRaw) != 0) return find({text, key.size & ~kRaw});
   const Analyzer::Verdict verdict = analyzer_.form({text, key.size}, scratch_);
   return find_form({text, key.size}, verdict);
 }

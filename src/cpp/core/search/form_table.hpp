@@ -27,30 +27,19 @@ class FormTable {
   /// `readable`: bytes that may be read at `p`, >= size.
   Key ascii_key(const unsigned char* p, std::size_t size, std::size_t readable) const noexcept {
     // Setting bit 5 lowers letters and leaves digits alone.
-    Key key;
-    key.low = key.high = 0;
-    key.size = static_cast<std::uint32_t>(size);
-    const std::size_t in_low = size < 8 ? size : 8, in_high = size - in_low;
-    if (readable >= kInline) {
-      std::memcpy(&key.low, p, 8);
-      std::memcpy(&key.high, p + 8, 8);
-      key.high = (key.high | lower_) & kMasks[in_high];
-    } else {
-      std::memcpy(&key.low, p, in_low);
-      if (in_high > 0) {
-        std::memcpy(&key.high, p + 8, in_high);
-        key.high = (key.high | lower_) & kMasks[in_high];
-      }
-    }
-    key.low = (key.low | lower_) & kMasks[in_low];
-    key.hash = hash(key.low, key.high, key.size);
-    return key;
+    return inline_key(p, size, readable, lower_, 0);
+  }
+  /// The same for any token of up to 16 bytes, as it stands in the text.
+  Key surface_key(const unsigned char* p, std::size_t size, std::size_t readable) const noexcept {
+    return inline_key(p, size, readable, 0, kRaw);
   }
   /// Asks for the memory that find(key) will read: the table outgrows the caches, and a miss costs more than all else.
   void prefetch(const Key& key) const noexcept { __builtin_prefetch(&slots_[key.hash & mask_]); }
+  /// Whether ascii_key or surface_key made it (a larger size is free for the caller's own marks).
+  static bool is_inline(const Key& key) noexcept { return (key.size & ~kRaw) <= kInline; }
   std::uint32_t find(const Key& key) {
     const Slot* slot = find_slot(key);
-    return slot->size != 0 ? slot->value : add_ascii(key);
+    return slot->size != 0 ? slot->value : add(key);
   }
   /// The form of a longer token of ASCII letters and digits.
   std::uint32_t find_long_ascii(std::string_view surface);
@@ -76,6 +65,24 @@ class FormTable {
   static constexpr std::uint64_t kMasks[9] = {0,           0xFF,          0xFFFF,          0xFFFFFF,         0xFFFFFFFF,
                                               0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF};
 
+  Key inline_key(const unsigned char* p, std::size_t size, std::size_t readable, std::uint64_t lower,
+                 std::uint32_t raw) const noexcept {
+    Key key;
+    key.low = key.high = 0;
+    const std::size_t in_low = size < 8 ? size : 8, in_high = size - in_low;
+    if (readable >= kInline) {
+      std::memcpy(&key.low, p, 8);
+      std::memcpy(&key.high, p + 8, 8);
+    } else {
+      std::memcpy(&key.low, p, in_low);
+      if (in_high > 0) std::memcpy(&key.high, p + 8, in_high);
+    }
+    key.low = (key.low | lower) & kMasks[in_low];
+    key.high = (key.high | lower) & kMasks[in_high];
+    key.size = static_cast<std::uint32_t>(size) | raw;
+    key.hash = hash(key.low, key.high, key.size);
+    return key;
+  }
   std::uint64_t hash(std::uint64_t low, std::uint64_t high, std::uint32_t size) const noexcept {
     // Seeded, so that no text can be made to collide. Multiplication folds its high half into the low one.
     const auto product = static_cast<unsigned __int128>(low ^ seed_) * (high ^ size ^ (seed_ >> 1 | 0x8000000000000001u));
@@ -89,7 +96,7 @@ class FormTable {
     }
   }
   Slot* find_key(std::string_view text, bool raw, Key& key);
-  std::uint32_t add_ascii(const Key& key);
+  std::uint32_t add(const Key& key);
   std::uint32_t find_form(std::string_view form, Analyzer::Verdict verdict);
   std::uint32_t add_form(std::string_view form);
   void insert(const Key& key, std::uint32_t value);

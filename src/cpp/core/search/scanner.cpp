@@ -32,9 +32,10 @@ class Lane {
           poll_interrupt();
         }
         const auto size = static_cast<std::size_t>(token_end - token);
-        if (ascii && size <= FormTable::kInline) {
+        if (size <= FormTable::kInline) {
+          const auto readable = static_cast<std::size_t>(end - token);
           FormTable::Key& key = next();
-          key = table.ascii_key(token, size, static_cast<std::size_t>(end - token));
+          key = ascii ? table.ascii_key(token, size, readable) : table.surface_key(token, size, readable);
           table.prefetch(key);
         } else {
           put(ascii ? kLongAscii : kSurface, {reinterpret_cast<const char*>(token), size});
@@ -86,7 +87,7 @@ class Lane {
     const std::size_t n = std::exchange(n_pending_, 0);
     for (std::size_t i = 0; i < n; ++i) {
       const FormTable::Key& key = pending_[i];
-      if (key.size <= FormTable::kInline) {
+      if (FormTable::is_inline(key)) {
         push(table.find(key));
       } else if (key.size == kEndOfDocument) {
         end_document();

@@ -24,12 +24,6 @@ using Pointer = const unsigned char*;
 
 inline constexpr char32_t kSoftHyphen = 0x00AD;
 
-/// A character of the text, and where it begins.
-struct Unit {
-  Pointer begin;
-  bool han;
-};
-
 /// Emits the tokens of a run of unspaced characters, unit by unit. `emit(begin, end, ascii, han)`.
 template <class Emit>
 void emit_unspaced(Pointer begin, Pointer end, Cjk cjk, const Emit& emit) {
@@ -42,8 +36,7 @@ void emit_unspaced(Pointer begin, Pointer end, Cjk cjk, const Emit& emit) {
     han = (classify(decode(p)) & kHan) != 0;
     while (p < end) {
       Pointer after = p;
-      const char32_t code = decode(after);
-      if ((classify(code) & kContinue) == 0 || code == kSoftHyphen) break;
+      if ((classify(decode(after)) & kContinue) == 0) break;
       p = after;
     }
     return p;
