@@ -24,7 +24,8 @@ arrow::Owned<T> take(const py::object& capsule, const char* name, const std::str
   if (!PyCapsule_IsValid(capsule.ptr(), name))
     throw type_error(argument + ": expected a capsule named " + name + ", got " + describe(capsule));
   auto* const source = static_cast<T*>(PyCapsule_GetPointer(capsule.ptr(), name));
-  if (source->release == nullptr) throw value_error(argument + ": expected Arrow data, got some that were consumed before");
+  if (source->release == nullptr)
+    throw value_error(argument + ": expected Arrow data, got some that were consumed before");
   return arrow::Owned<T>(source);
 }
 
@@ -106,7 +107,8 @@ void register_search_arrow(py::module_& m) {
                     auto owned_array = take<arrow::Array>(array, "arrow_array", argument);
                     arrow::ReaderOptions options =
                         options_of(std::move(fields), std::move(id_field), std::move(argument), std::move(null_hint));
-                    return std::make_unique<PyReader>(std::move(owned_schema), std::move(owned_array), std::move(options));
+                    return std::make_unique<PyReader>(std::move(owned_schema), std::move(owned_array),
+                                                      std::move(options));
                   },
                   py::arg("schema"), py::arg("array"), py::kw_only(), py::arg("fields").none(true),
                   py::arg("id_field").none(true), py::arg("argument").none(false), py::arg("null_hint").none(false))

@@ -74,7 +74,8 @@ py::list pieces_of(const Analyzer& analyzer, const py::object& text) {
   const std::vector<search::Piece> pieces =
       with_text(text, "text", [&](std::string_view view) { return analyzer.pieces(view); });
   py::list out(pieces.size());
-  for (std::size_t i = 0; i < pieces.size(); ++i) out[i] = py::make_tuple(pieces[i].begin, pieces[i].end, pieces[i].han);
+  for (std::size_t i = 0; i < pieces.size(); ++i)
+    out[i] = py::make_tuple(pieces[i].begin, pieces[i].end, pieces[i].han);
   return out;
 }
 
@@ -227,13 +228,17 @@ void register_building(py::module_& m) {
       .def("normalise", &normalise, py::arg("tokens"));
   py::class_<search::TextStore>(m, "TextStore")
       .def(py::init<>())
-      .def("add", &add_texts, py::arg("texts"), py::kw_only(), py::arg("first_position"), py::arg("argument").none(false))
+      .def("add", &add_texts, py::arg("texts"), py::kw_only(), py::arg("first_position"),
+           py::arg("argument").none(false))
       .def("finish", &finish_texts);
   py::class_<PyScanner>(m, "Scanner")
-      .def(py::init([](std::shared_ptr<Analyzer> analyzer) { return std::make_unique<PyScanner>(std::move(analyzer)); }),
+      .def(py::init([](std::shared_ptr<Analyzer> analyzer) {
+             return std::make_unique<PyScanner>(std::move(analyzer));
+           }),
            py::arg("analyzer").none(false))
       .def("scan", &scan, py::arg("texts"), py::arg("start"), py::kw_only(), py::arg("n_parts"),
-           py::arg("first_position"), py::arg("argument").none(false), py::arg("store").none(true), py::arg("n_threads") = 1)
+           py::arg("first_position"), py::arg("argument").none(false), py::arg("store").none(true),
+           py::arg("n_threads") = 1)
       .def("scan_tokens", &scan_tokens, py::arg("documents"), py::arg("start"), py::kw_only(),
            py::arg("first_position"), py::arg("argument").none(false))
       .def("forms", &forms_from, py::arg("first"))

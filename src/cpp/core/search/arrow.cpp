@@ -14,7 +14,8 @@ std::string type_name(const Schema& schema) {
   static const std::pair<const char*, const char*> names[] = {
       {"n", "null"},   {"b", "bool"},    {"c", "int8"},    {"C", "uint8"},      {"s", "int16"},        {"S", "uint16"},
       {"i", "int32"},  {"I", "uint32"},  {"l", "int64"},   {"L", "uint64"},     {"e", "float16"},      {"f", "float32"},
-      {"g", "float64"}, {"z", "binary"}, {"Z", "large binary"}, {"vz", "binary view"}, {"+l", "list"}, {"+L", "large list"},
+      {"g", "float64"}, {"z", "binary"}, {"Z", "large binary"}, {"vz", "binary view"}, {"+l", "list"},
+      {"+L", "large list"},
       {"+s", "struct"}, {"u", "string"}, {"U", "large string"}, {"vu", "string view"}};
   const std::string format = schema.format == nullptr ? "" : schema.format;
   std::string name = "Arrow type '" + format + "'";
@@ -103,8 +104,8 @@ class Cells {
     std::int64_t index = 0;
     if (!load_integer(column_.integer, array_.buffers[1], array_.offset + row, index) || index < 0 ||
         index >= array_.dictionary->length)
-      throw value_error(argument_ + ": expected dictionary indices within the dictionary, got " + std::to_string(index) +
-                        " at index " + std::to_string(position));
+      throw value_error(argument_ + ": expected dictionary indices within the dictionary, got " +
+                        std::to_string(index) + " at index " + std::to_string(position));
     if (is_null(*array_.dictionary, index)) throw null_at(position);
     return checked(string(*array_.dictionary, index, position), position);
   }
@@ -203,8 +204,8 @@ TextReader::TextReader(Owned<Stream> stream, ReaderOptions options)
   const int failed = stream_->get_schema(stream_.get(), schema.get());
   if (failed != 0) {
     const char* const message = stream_->get_last_error(stream_.get());
-    throw value_error(options_.argument + ": expected an Arrow stream with a schema, got error " + std::to_string(failed) +
-                      ": " + (message == nullptr ? "no message" : message));
+    throw value_error(options_.argument + ": expected an Arrow stream with a schema, got error " +
+                      std::to_string(failed) + ": " + (message == nullptr ? "no message" : message));
   }
   choose_columns(*schema.get());
 }
@@ -238,7 +239,8 @@ void TextReader::choose_columns(const Schema& schema) {
     const auto child = std::find(names.begin(), names.end(), name) - names.begin();
     const std::optional<Column> column = column_of(*schema.children[child], child);
     if (!column || (column->kind == Column::Kind::integer && std::string_view(parameter) != "ids"))
-      throw type_error((parameter == std::string_view("ids") ? "ids: expected strings or integers, got " : argument + ": expected strings, got ") +
+      throw type_error((parameter == std::string_view("ids") ? "ids: expected strings or integers, got "
+                                                             : argument + ": expected strings, got ") +
                        type_name(*schema.children[child]) + " in column '" + name + "'");
     return *column;
   };
@@ -256,7 +258,8 @@ void TextReader::choose_columns(const Schema& schema) {
   }
   if (strings.empty()) throw type_error(argument + ": expected a column of strings, got the columns " + quoted(names));
   if (strings.size() > 1)
-    throw value_error("fields: expected the names of the columns to read, got None [columns of strings: " + quoted(strings) + "]");
+    throw value_error("fields: expected the names of the columns to read, got None [columns of strings: " +
+                      quoted(strings) + "]");
 }
 
 bool TextReader::load() {
@@ -291,13 +294,15 @@ span<const std::string_view> TextReader::next(std::size_t max_bytes, std::size_t
   const auto child_of = [&](const Column& column) -> const Array& {
     if (column.child < 0) return table;
     if (column.child >= table.n_children || table.children == nullptr || table.children[column.child] == nullptr)
-      throw value_error(options_.argument + ": expected Arrow arrays with the columns of their schema, got a malformed one");
+      throw value_error(options_.argument + ": expected Arrow arrays with the columns of their schema, got a "
+                        "malformed one");
     return *table.children[column.child];
   };
   // The offset of a struct counts within its children too.
   const std::int64_t base = struct_ ? table.offset : 0;
   if (base < 0 || table.length < 0 || base > std::numeric_limits<std::int64_t>::max() - table.length)
-    throw value_error(options_.argument + ": expected Arrow arrays with lengths and offsets of 0 or more, got a malformed one");
+    throw value_error(options_.argument + ": expected Arrow arrays with lengths and offsets of 0 or more, got a "
+                      "malformed one");
   std::vector<Cells> cells;
   cells.reserve(texts_.size());
   for (const Column& column : texts_)

@@ -100,7 +100,8 @@ std::uint32_t FormTable::add(const Key& key) {
 std::uint32_t FormTable::find_long_ascii(std::string_view surface) {
   if (surface.size() > analyzer_.analysis().max_length) return kOverlong;
   scratch_ = surface;
-  for (char& c : scratch_) c = static_cast<char>(static_cast<std::uint64_t>(static_cast<unsigned char>(c)) | (lower_ & 0x20));
+  const auto bit = static_cast<unsigned char>(lower_ & 0x20);
+  for (char& c : scratch_) c = static_cast<char>(static_cast<unsigned char>(c) | bit);
   Key key;
   const Slot* slot = find_key(scratch_, false, key);
   if (slot->size != 0) return slot->value;

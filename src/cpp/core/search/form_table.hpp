@@ -85,7 +85,8 @@ class FormTable {
   }
   std::uint64_t hash(std::uint64_t low, std::uint64_t high, std::uint32_t size) const noexcept {
     // Seeded, so that no text can be made to collide. Multiplication folds its high half into the low one.
-    const auto product = static_cast<unsigned __int128>(low ^ seed_) * (high ^ size ^ (seed_ >> 1 | 0x8000000000000001u));
+    const std::uint64_t other = seed_ >> 1 | 0x8000000000000001u;
+    const auto product = static_cast<unsigned __int128>(low ^ seed_) * (high ^ size ^ other);
     return static_cast<std::uint64_t>(product ^ (product >> 64));
   }
   Slot* find_slot(const Key& key) noexcept {

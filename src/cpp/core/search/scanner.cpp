@@ -103,7 +103,8 @@ class Lane {
 };
 
 /// Where each of `n` pieces of about equal size in bytes begins: whole documents.
-std::vector<std::size_t> cuts(span<const std::string_view> parts, std::size_t n_parts, std::size_t bytes, std::size_t n) {
+std::vector<std::size_t> cuts(span<const std::string_view> parts, std::size_t n_parts, std::size_t bytes,
+                              std::size_t n) {
   std::vector<std::size_t> begins{0};
   std::size_t seen = 0;
   for (std::size_t i = 0; i < parts.size && begins.size() < n; ++i) {
@@ -174,8 +175,12 @@ void Scanner::add_tokens(span<const std::string_view> tokens) {
   state_->main.end_document();
 }
 
-span<const std::int64_t> Scanner::offsets() const noexcept { return {state_->main.offsets.data(), state_->main.offsets.size()}; }
-span<const std::uint32_t> Scanner::forms() const noexcept { return {state_->main.forms.data(), state_->main.forms.size()}; }
+span<const std::int64_t> Scanner::offsets() const noexcept {
+  return {state_->main.offsets.data(), state_->main.offsets.size()};
+}
+span<const std::uint32_t> Scanner::forms() const noexcept {
+  return {state_->main.forms.data(), state_->main.forms.size()};
+}
 void Scanner::clear_documents() { state_->main.clear_documents(); }
 std::size_t Scanner::n_forms() const noexcept { return state_->main.table.size(); }
 std::string_view Scanner::form(std::size_t i) const noexcept { return state_->main.table[i]; }
