@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import corpora
+from benchmarks.measure import pinned
 
 
 class ContestantError(RuntimeError):
@@ -48,7 +49,8 @@ def measure(task: str, engine: str, corpus: str, timeout: float = 1800) -> dict[
     Returns
     -------
     dict
-        ``seconds``, ``grown`` (resident bytes gained), ``peak`` (highest gain on the way), and what the task adds.
+        ``seconds`` and ``cpu_seconds`` on one pinned core, ``grown`` (resident bytes gained), ``peak`` (highest gain
+        on the way), and what the task adds.
     """
     command = [sys.executable, "-m", "benchmarks.memory", task, engine, corpus]
     done = subprocess.run(command, cwd=corpora.CHECKOUT, capture_output=True, text=True, timeout=timeout, check=False)
@@ -180,10 +182,11 @@ def main() -> None:
     gc.collect()
     before = resident()
     reset_peak()
-    started = time.perf_counter()
-    result = run()
-    seconds = time.perf_counter() - started
-    figures = {"seconds": seconds, "peak": peak() - before, "grown": resident() - before}
+    with pinned():
+        started, cpu_started = time.perf_counter(), time.process_time()
+        result = run()
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    figures = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak": peak() - before, "grown": resident() - before}
     print(json.dumps(figures | describe(result)))
 
 

@@ -83,12 +83,7 @@ def test_open(arena: Arena, saved: Saved, scale: Scale, record: Callable[[Record
         level["safetensors"] = lambda _: load_file(saved.safetensors)
     except ImportError:
         pass
-    timings = race(
-        [Contestant(name, call, [None]) for name, call in level.items()],
-        rounds=ROUNDS,
-        budget=120,
-        clock=time.perf_counter,
-    )
+    timings = race([Contestant(name, call, [None]) for name, call in level.items()], rounds=ROUNDS, budget=120)
     size = folder_size(saved.path)
     found = table("open", arena.corpus.name, timings)
     found.compare(">= 5x safetensors.numpy.load_file", 5.0, "safetensors")

@@ -17,7 +17,8 @@ SIZES = ("1k", "10k", "100k", "1M")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    sizes = [*SIZES, "5M"] if metafunc.config.getoption("--five-million") else SIZES
+    option = metafunc.config.getoption
+    sizes = SIZES[:3] if option("--quick") else [*SIZES, "5M"] if option("--five-million") else SIZES
     cases = [(size, setting, 10) for size in sizes for setting in ("short", "long")]
     metafunc.parametrize(("arena", "setting", "k"), cases, indirect=["arena"])
 
