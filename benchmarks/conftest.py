@@ -77,19 +77,43 @@ def scale(request: pytest.FixtureRequest) -> Scale:
     return Scale(False, 7, 25.0, {"short": 500, "head": 500, "long": 100})
 
 
+class Arenas:
+    """The arena in use: one corpus at a time, kept until another is asked for."""
+
+    def __init__(self) -> None:
+        self._current: Arena | None = None
+        self._name = ""
+
+    def get(self, name: str) -> Arena:
+        """The arena of a corpus, the one before closed."""
+        if self._current is None or name != self._name:
+            self.close()
+            self._current, self._name = Arena(corpora.load(name)), name
+        return self._current
+
+    def close(self) -> None:
+        """Let go of the current one."""
+        if self._current is not None:
+            self._current.close()
+        self._current, self._name = None, ""
+
+
 @pytest.fixture(scope="session")
-def arena(request: pytest.FixtureRequest, scale: Scale) -> Iterator[Arena]:
+def arenas() -> Iterator[Arenas]:
+    """A session's keeper of arenas. (pytest may end a parametrised session fixture between two tests that share it.)"""
+    kept = Arenas()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def arena(request: pytest.FixtureRequest, arenas: Arenas, scale: Scale) -> Arena:
     """A corpus with its engines; parametrise it indirectly by the corpus's name."""
-    name = request.param
-    if scale.quick:
-        name = QUICK_CORPORA.get(name, name)
+    name = QUICK_CORPORA.get(request.param, request.param) if scale.quick else request.param
     try:
-        corpus = corpora.load(name)
+        return arenas.get(name)
     except (corpora.MissingCorpusError, ImportError) as error:
         pytest.skip(str(error))
-    arena = Arena(corpus)
-    yield arena
-    arena.close()
 
 
 @pytest.fixture

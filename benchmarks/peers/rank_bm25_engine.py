@@ -28,7 +28,7 @@ class RankBm25(Engine):
     variant = "okapi"
     can_score_all = True
     most_tokens = 4_000_000
-    most_queries = 5
+    most_queries = 2
 
     def __init__(self, corpus: Corpus, folder: Path) -> None:
         self.model = BM25Okapi(list(corpus.token_lists()), k1=K1, b=B)

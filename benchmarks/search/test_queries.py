@@ -34,7 +34,7 @@ def test_tokens_in(
     queries = corpus.query_words(setting, scale.queries[setting])
     contestants, notes = [], {}
     for engine in arena.engines(ENGINES):
-        notes[engine.name] = arena.check(engine, queries[: min(20, engine.most_queries)], k)
+        notes[engine.name] = arena.check(engine, queries[: min(10 if scale.quick else 30, engine.most_queries)], k)
         items = [engine.prepare(words) for words in queries[: engine.most_queries]]
         contestants.append(Contestant(engine.name, engine.searcher(k), items, engine.warming))
     axes = {"corpus": corpus.name, "setting": setting, "k": k}
