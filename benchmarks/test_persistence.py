@@ -38,7 +38,7 @@ class Saved:
     def __init__(self, arena: Arena) -> None:
         from likewise.search.storage import open_index
 
-        self.path = Path(saved_indexes(arena)[OURS])
+        self.path = Path(saved_indexes(arena, peers=())[OURS])
         self.arrays = dict(open_index(str(self.path)).arrays)
         self.nbytes = sum(array.nbytes for array in self.arrays.values())
         self.folder = cache_folder() / arena.corpus.name / "npy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,14 @@ def folder_size(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
 
 
-def saved_indexes(arena: Arena) -> dict[str, str]:
-    """Every contestant's index on disk, and the queries beside it, for the processes that measure memory."""
+def saved_indexes(arena: Arena, peers: Collection[str] = ("bm25s", "tantivy")) -> dict[str, str]:
+    """Our index and the peers' on disk, and the queries beside them, for the processes that measure memory."""
 
     def make() -> dict[str, str]:
         folder = corpora.cache_folder() / arena.corpus.name
         folder.mkdir(parents=True, exist_ok=True)
-        ours, bm25s, tantivy = arena.engine("likewise"), arena.engine("bm25s"), arena.engine("tantivy")
+        ours = arena.engine("likewise")
+        bm25s, tantivy = (arena.engine(name) if name in peers else None for name in ("bm25s", "tantivy"))
         assert ours is not None
         paths = {OURS: str(folder / "likewise.lw")}
         shutil.rmtree(paths[OURS], ignore_errors=True)  # overwriting would keep the generation before
@@ -47,7 +48,7 @@ def saved_indexes(arena: Arena) -> dict[str, str]:
         )
         return paths
 
-    kept: dict[str, str] = arena.keep("saved", make)
+    kept: dict[str, str] = arena.keep(f"saved with {sorted(peers)}", make)
     return kept
 
 
