@@ -70,6 +70,8 @@ def run(
     return done
 
 
+# A sanitizer reserves terabytes of address space.
+INSTRUMENTED = pytest.mark.skipif(bool(likewise.info()["sanitizers"]), reason="limits of memory mean nothing here")
 # Python warns of a fork while threads run (3.12 and later): that is the point here.
 FORKS: dict[str, Any] = {"options": ("-W", "error", "-W", "ignore:This process:DeprecationWarning")}
 
@@ -258,6 +260,7 @@ assert seen
 # --- Memory, levels, modes ---
 
 
+@INSTRUMENTED
 def test_memory_error_leaves_everything_usable() -> None:
     run(
         """
@@ -283,6 +286,7 @@ assert answer() == expected
     )
 
 
+@INSTRUMENTED
 def test_no_thread_can_be_made() -> None:
     """Without room for another stack the caller does all the work itself."""
     run(

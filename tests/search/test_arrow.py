@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import likewise
 from likewise.search.analyzer import Analyzer
 from likewise.search.building import BuiltSegment, build_segment
 from tests.search.arrow_producer import ArrayProducer, Column, StreamProducer, strings, views
@@ -337,6 +338,7 @@ class TestRelease:
             build_segment(Wrong(), analyzer=BARE)
 
     @pytest.mark.slow
+    @pytest.mark.skipif(bool(likewise.info()["sanitizers"]), reason="a sanitizer keeps what is freed")
     def test_no_memory_is_lost(self) -> None:
         array = pa.array(["x" * 100] * 1000)
         chunked = pa.chunked_array([array])
