@@ -380,6 +380,19 @@ import likewise
 heavy = {"scipy", "sklearn", "pandas", "torch", "matplotlib", "tqdm", "xxhash", "Stemmer", "jieba", "pyarrow", "polars"}
 loaded = {name.split(".")[0] for name in sys.modules}
 assert not heavy & loaded, heavy & loaded
+parts = {"likewise.search", "likewise.persistence", "likewise.cli", "json", "hashlib", "dataclasses"}
+assert not parts & set(sys.modules), parts & set(sys.modules)
+assert {"errors", "info", "load", "persistence", "search", "__version__"} <= set(dir(likewise))
+assert likewise.search.Index and likewise.load is likewise.persistence.load and "search" in vars(likewise)
+loaded = {name.split(".")[0] for name in sys.modules}
+assert not heavy & loaded, heavy & loaded
+assert "hashlib" not in sys.modules
+try:
+    likewise.nothing
+except AttributeError as error:
+    assert str(error) == "module 'likewise' has no attribute 'nothing'"
+else:
+    raise AssertionError
 """,
         prelude="",
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import likewise
+from likewise import _core
 from likewise.errors import CorruptFileError
 from likewise.search import Analyzer, Index
 from likewise.search.storage import open_index, write_index
@@ -224,7 +225,7 @@ def test_hostile_content(tmp_path: Path, changes: dict[str, Any], array: str) ->
         lambda: ix.ids,
         ix.warm,
     ):
-        with contextlib.suppress(ValueError, KeyError):
+        with contextlib.suppress(CorruptFileError, _core.CorruptError, KeyError):
             use()
     with pytest.raises(CorruptFileError):
         ix.verify()
@@ -243,3 +244,17 @@ def test_digests_show_damage_after_a_header_open(tmp_path: Path) -> None:
     ix = Index.open(tmp_path / "ix", verify="header")
     with pytest.raises(CorruptFileError, match="posting_frequencies"):
         ix.verify()
+
+
+def test_damaged_ids_are_an_error_of_the_file(tmp_path: Path) -> None:
+    """Without a full check nobody has looked at the text of the ids: it shows when one is asked for."""
+    path = rewritten(tmp_path, key_bytes=edit(0, 0xFF))
+    ix = Index.open(path, verify="header")
+    hits = ix.search("library", n_threads=1)
+    position = hits.doc_ids.tolist().index(0)
+    for use in (lambda: ix.ids, lambda: hits.ids, lambda: hits[position]):
+        with pytest.raises(CorruptFileError, match="key_bytes: expected UTF-8") as caught:
+            use()
+        assert Path(caught.value.path).parent == path
+    with pytest.raises(_core.CorruptError, match="text_bytes: expected UTF-8"):
+        Index.open(rewritten(tmp_path, text_bytes=edit(0, 0xFF)), verify="header").highlight("library", id="a")

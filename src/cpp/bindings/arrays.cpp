@@ -7,6 +7,16 @@ namespace py = pybind11;
 
 namespace likewise::bindings {
 
+py::str decode(std::string_view text, const std::string& array) {
+  PyObject* decoded = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
+  if (decoded == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    throw corrupt_error(array, "expected UTF-8");
+  }
+  return py::reinterpret_steal<py::str>(decoded);
+}
+
 std::string describe(const py::handle& value) {
   if (!py::isinstance<py::array>(value)) return std::string(Py_TYPE(value.ptr())->tp_name);
   const auto a = py::reinterpret_borrow<py::array>(value);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "bindings/native_call.hpp"
 #include "likewise/span.hpp"
@@ -22,6 +23,9 @@ class boundary_error : public std::runtime_error {
 
 /// "float32[3, 4]", or the type's name.
 std::string describe(const pybind11::handle& value);
+
+/// A str of UTF-8. Throws corrupt_error naming the array where it is none: only a full check looks at the text.
+pybind11::str decode(std::string_view text, const std::string& array);
 
 /// The array behind `value`, if it is canonical with this dtype and rank; boundary_error naming the argument otherwise.
 pybind11::array check_array(const pybind11::handle& value, const char* argument, const pybind11::dtype& dtype, int rank,

@@ -7,9 +7,36 @@ from . import _core
 
 _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_CPU_LEVEL, has no level of ours
 
-from . import errors, persistence, search  # noqa: E402
-from ._info import info  # noqa: E402
-from .persistence import load  # noqa: E402
+TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
+if TYPE_CHECKING:
+    from . import errors, persistence, search
+    from ._info import info
+    from .persistence import load
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what is named here at its first use: a program pays for what it uses."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        module, _, attribute = _LAZY[name].partition(":")
+        found = import_module(module, __name__)
+        value = getattr(found, attribute) if attribute else found
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+_LAZY = {
+    "errors": ".errors",
+    "info": "._info:info",
+    "load": ".persistence:load",
+    "persistence": ".persistence",
+    "search": ".search",
+}
 
 __all__ = ["__version__", "errors", "info", "load", "persistence", "search"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -110,6 +109,8 @@ def _formats() -> dict[str, dict[str, list[Any]]]:
 
 def _optional_packages() -> list[str]:
     """The run-time requirements and the packages that the extras name, from our own metadata."""
+    import importlib.metadata  # here and below: it loads all of `email`
+
     try:
         requirements = importlib.metadata.requires("likewise") or []
     except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
@@ -120,6 +121,8 @@ def _optional_packages() -> list[str]:
 
 
 def _installed(name: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-import secrets
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -127,7 +127,7 @@ def check_n_threads(value: object, name: str = "n_threads") -> int:
 def check_random_state(value: object, name: str = "random_state") -> int:
     """A 64-bit seed: None draws one from the system, an integer in [0, 2^64) is one, a numpy generator gives one."""
     if value is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if isinstance(value, np.random.Generator):
         return int(value.integers(0, 2**64, dtype=np.uint64))
     if isinstance(value, np.random.RandomState):

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "bindings/arrays.hpp"
@@ -39,7 +40,8 @@ std::shared_ptr<const void> keep_alive(py::object object) {
 }
 
 std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& variant, double k1, double b, double delta,
-                                bool nonoccurrence, bool float64, bool full, const py::object& before_block) {
+                                bool nonoccurrence, bool float64, bool full, std::optional<std::uint64_t> n_tokens,
+                                const py::object& before_block) {
   const auto view = [&](const char* name, auto sample) -> span<const decltype(sample)> {
     if (!arrays.contains(name)) throw boundary_error(std::string(name) + ": expected this array, got none");
     return input<decltype(sample)>(arrays[name], name);
@@ -68,7 +70,7 @@ std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& varia
       before_block(begin, end);
     };
   const NativeCall call;
-  return Index::validate(a, owner, scoring, float64, full, visitor);
+  return Index::validate(a, owner, scoring, float64, full, n_tokens, visitor);
 }
 
 /// The UTF-8 of a str without leaving a copy of it in the object, as PyUnicode_AsUTF8 would.
@@ -244,7 +246,7 @@ void register_search(py::module_& m) {
   py::class_<Index>(m, "Index")
       .def_static("validate", &validate, py::arg("arrays"), py::kw_only(), py::arg("variant"), py::arg("k1"), py::arg("b"),
                   py::arg("delta"), py::arg("nonoccurrence").noconvert(), py::arg("float64").noconvert(), py::arg("full").noconvert(),
-                  py::arg("before_block") = py::none())
+                  py::arg("n_tokens").noconvert() = py::none(), py::arg("before_block") = py::none())
       .def_property_readonly("n_docs", [](const Index& i) { return i.statistics().n_docs; })
       .def_property_readonly("n_terms", [](const Index& i) { return i.statistics().n_terms; })
       .def_property_readonly("n_postings", [](const Index& i) { return i.statistics().n_postings; })
@@ -263,7 +265,7 @@ void register_search(py::module_& m) {
            [](const Index& i, std::uint32_t term) {
              if (term >= i.statistics().n_terms) throw boundary_error("term: expected a term of the index");
              const std::string_view text = i.term(term);
-             return py::str(text.data(), text.size());
+             return decode(text, "term_bytes");
            },
            py::arg("term"))
       .def("document_frequency",

@@ -27,8 +27,6 @@ std::string_view utf8(const py::handle& value, const char* argument) {
   return {};
 }
 
-py::str text(std::string_view bytes) { return py::str(bytes.data(), bytes.size()); }
-
 std::size_t check_number(std::int64_t number, std::size_t size) {
   if (number < 0 || static_cast<std::uint64_t>(number) >= size)
     throw boundary_error("number: expected 0 <= number < " + std::to_string(size) + ", got " + std::to_string(number));
@@ -125,14 +123,20 @@ py::tuple hash_integers(const py::object& values_) {
   return py::make_tuple(slots, number_of(duplicate));
 }
 
+/// The string of this number.
+template <class Strings>
+py::str get_string(const Strings& strings, std::int64_t number, const std::string& name) {
+  return decode(strings[check_number(number, strings.size())], name + "_bytes");
+}
+
 /// The strings of these numbers; None for -1.
 template <class Strings>
-py::list take_strings(const Strings& strings, const py::object& numbers_) {
+py::list take_strings(const Strings& strings, const py::object& numbers_, const std::string& name) {
   const Array<const std::int64_t> numbers = input<std::int64_t>(numbers_, "numbers");
   py::list out(static_cast<py::ssize_t>(numbers.size));
   for (std::size_t i = 0; i < numbers.size; ++i)
     out[i] = numbers.data[i] == -1 ? py::object(py::none())
-                                   : py::object(text(strings[check_number(numbers.data[i], strings.size())]));
+                                   : py::object(get_string(strings, numbers.data[i], name));
   return out;
 }
 
@@ -145,9 +149,9 @@ void register_search_keys(py::module_& sub) {
   py::class_<StringListView>(sub, "StringList")
       .def(py::init<const py::object&, const py::object&, std::size_t, std::string>(), py::arg("offsets"), py::arg("bytes"),
            py::arg("size"), py::arg("name"))
-      .def("get", [](const StringListView& self, std::int64_t i) { return text(self.list[check_number(i, self.list.size())]); },
+      .def("get", [](const StringListView& self, std::int64_t i) { return get_string(self.list, i, self.name); },
            py::arg("number"))
-      .def("take", [](const StringListView& self, const py::object& numbers) { return take_strings(self.list, numbers); },
+      .def("take", [](const StringListView& self, const py::object& numbers) { return take_strings(self.list, numbers, self.name); },
            py::arg("numbers"))
       .def("check", [](const StringListView& self) {
         const NativeCall call;
@@ -157,7 +161,7 @@ void register_search_keys(py::module_& sub) {
   py::class_<StringTableView>(sub, "StringTable")
       .def(py::init<const py::object&, const py::object&, const py::object&, std::string>(), py::arg("offsets"),
            py::arg("bytes"), py::arg("slots"), py::arg("name"))
-      .def("get", [](const StringTableView& self, std::int64_t i) { return text(self.table[check_number(i, self.table.size())]); },
+      .def("get", [](const StringTableView& self, std::int64_t i) { return get_string(self.table, i, self.name); },
            py::arg("number"))
       .def("find",
            [](const StringTableView& self, const py::object& key) {
@@ -176,7 +180,7 @@ void register_search_keys(py::module_& sub) {
              return out;
            },
            py::arg("keys"))
-      .def("take", [](const StringTableView& self, const py::object& numbers) { return take_strings(self.table, numbers); },
+      .def("take", [](const StringTableView& self, const py::object& numbers) { return take_strings(self.table, numbers, self.name); },
            py::arg("numbers"))
       .def("check", [](const StringTableView& self) {
         const NativeCall call;

@@ -12,8 +12,8 @@ namespace likewise::search {
 
 std::unique_ptr<Index> Index::validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
                                        const Scoring& scoring, bool float64, bool full,
-                                       const BlockVisitor& before_block) {
-  Segment segment(arrays, std::move(owner), full, before_block);
+                                       std::optional<std::uint64_t> n_tokens, const BlockVisitor& before_block) {
+  Segment segment(arrays, std::move(owner), full, n_tokens, before_block);
   if (float64) return std::make_unique<Engine<double>>(std::move(segment), scoring);
   return std::make_unique<Engine<float>>(std::move(segment), scoring);
 }
@@ -86,8 +86,7 @@ FrequentTerms::FrequentTerms(const Segment& segment, const Formula& formula)
         const std::size_t n_docs = segment.n_docs(), n_postings = segment.arrays().posting_documents.size;
         const auto room = static_cast<std::size_t>(kShare * static_cast<double>(n_postings)) / (n_chunks_ * 68 + 1);
         std::vector<std::uint32_t> terms;
-        for (std::uint32_t t = 0; t < segment.terms().size(); ++t)
-          if (segment.document_frequency(t) > n_docs / 64) terms.push_back(t);
+        segment.visit_frequent_terms(n_docs / 64, [&](std::uint32_t t) { terms.push_back(t); });
         if (terms.size() > room) {
           std::sort(terms.begin(), terms.end(), [&](std::uint32_t a, std::uint32_t b) {
             return segment.document_frequency(a) > segment.document_frequency(b);
@@ -183,7 +182,10 @@ void Engine<T>::derive_term(std::uint32_t term) const {
   // Lower bounds from a histogram: the lower edge of the step that holds the rank.
   const double steps = 255.0 / static_cast<double>(largest);
   std::uint64_t histogram[256] = {};
-  for (std::uint64_t p = begin; p < end; ++p) ++histogram[static_cast<std::size_t>(impacts_[p] * steps)];
+  for (std::uint64_t p = begin; p < end; ++p) {
+    const double step = static_cast<double>(impacts_[p]) * steps;
+    ++histogram[step >= 0 && step < 256 ? static_cast<std::size_t>(step) : 0];  // huge parameters give NaN
+  }
   std::uint64_t above = 0;
   for (std::size_t step = 256, rank = 0; step-- > 0;) {
     above += histogram[step];

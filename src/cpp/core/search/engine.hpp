@@ -1,8 +1,10 @@
 // An index that answers: impacts derived from the stored integers at a term's first use, and the queries over them.
 #pragma once
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
+#include <limits>
 #include <new>
 
 #include "core/search/frequent.hpp"
@@ -12,21 +14,29 @@
 
 namespace likewise::search {
 
-/// Zeroed memory whose pages cost nothing until they are written.
+/// Zeroed memory whose pages cost nothing until they are written: from the system, as calloc would clear what an
+/// earlier index has left.
 template <class T>
 class ZeroedArray {
  public:
-  explicit ZeroedArray(std::size_t n) : data_(static_cast<T*>(std::calloc(n > 0 ? n : 1, sizeof(T)))) {
-    if (data_ == nullptr) throw std::bad_alloc();
+  explicit ZeroedArray(std::size_t n) : n_bytes_(n * sizeof(T)) {
+    if (n == 0) return;
+    if (n > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    void* mapped = mmap(nullptr, n_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    data_ = static_cast<T*>(mapped);
   }
-  ~ZeroedArray() { std::free(data_); }
+  ~ZeroedArray() {
+    if (data_ != nullptr) munmap(data_, n_bytes_);
+  }
   ZeroedArray(const ZeroedArray&) = delete;
   ZeroedArray& operator=(const ZeroedArray&) = delete;
   T* data() const noexcept { return data_; }
   T& operator[](std::size_t i) const noexcept { return data_[i]; }
 
  private:
-  T* data_;
+  std::size_t n_bytes_;
+  T* data_ = nullptr;
 };
 
 /// A term's largest impact, and lower bounds of its 11th, 101st and 1001st largest one in 255ths of it, so that they

@@ -45,9 +45,7 @@ StringList::StringList(span<const std::uint64_t> offsets, span<const std::uint8_
   if (offsets.size != size + 1) throw corrupt_error(array, "expected " + std::to_string(size + 1) + " offsets");
   if (offsets[0] != 0 || offsets[size] != bytes.size)
     throw corrupt_error(array, "expected offsets from 0 to the number of bytes");
-  std::uint64_t descents = 0;
-  for (std::size_t i = 0; i < size; ++i) descents += offsets[i] > offsets[i + 1];
-  if (descents != 0) throw corrupt_error(array, "expected offsets that do not decrease");
+  if (!ascend(offsets)) throw corrupt_error(array, "expected offsets that do not decrease");
 }
 
 void StringList::check_content(const char* name) const {

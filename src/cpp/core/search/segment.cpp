@@ -9,7 +9,7 @@
 namespace likewise::search {
 
 Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner, bool full,
-                 const BlockVisitor& before_block)
+                 std::optional<std::uint64_t> n_tokens, const BlockVisitor& before_block)
     : arrays_(arrays),
       owner_(std::move(owner)),
       terms_(arrays.term_offsets, arrays.term_bytes, arrays.term_slots, "term"),
@@ -23,13 +23,10 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
   if (a.posting_offsets.size != terms_.size() + 1 || a.posting_offsets[0] != 0 ||
       a.posting_offsets[terms_.size()] != n_postings)
     throw corrupt_error("posting_offsets", "expected one offset a term, from 0 to the number of postings");
-  std::uint64_t descents = 0, longest = 0;
-  for (std::size_t t = 0; t < terms_.size(); ++t) {
-    descents += a.posting_offsets[t] > a.posting_offsets[t + 1];
-    longest = std::max(longest, a.posting_offsets[t + 1] - a.posting_offsets[t]);
-  }
-  if (descents != 0) throw corrupt_error("posting_offsets", "expected offsets that do not decrease");
-  if (longest > n_docs()) throw corrupt_error("posting_offsets", "expected at most one posting a document");
+  if (!ascend(a.posting_offsets)) throw corrupt_error("posting_offsets", "expected offsets that do not decrease");
+  bool too_long = false;
+  visit_frequent_terms(n_docs(), [&](std::uint32_t) { too_long = true; });
+  if (too_long) throw corrupt_error("posting_offsets", "expected at most one posting a document");
   if (a.large_positions.size != a.large_frequencies.size)
     throw corrupt_error("large_frequencies", "expected one frequency a position");
   for (std::size_t i = 0; i < a.large_positions.size; ++i) {
@@ -38,14 +35,22 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
     if (a.posting_frequencies[a.large_positions[i]] != 255 || a.large_frequencies[i] < 255)
       throw corrupt_error("large_frequencies", "expected frequencies of 255 or more where a posting holds 255");
   }
-  for (const std::uint32_t length : a.document_lengths) n_tokens_ += length;
+  n_tokens_ = n_tokens && !full ? *n_tokens : sum_of_lengths();
   if (full) check_all(before_block);
+}
+
+std::uint64_t Segment::sum_of_lengths() const noexcept {
+  std::uint64_t sum = 0;
+  for (const std::uint32_t length : arrays_.document_lengths) sum += length;
+  return sum;
 }
 
 void Segment::check_all(const BlockVisitor& before_block) const {
   terms_.check_content("term", true);
   check_slots(terms_, "term", false);
   check_range(0, static_cast<std::uint32_t>(terms_.size()), before_block);
+  if (const std::uint64_t sum = sum_of_lengths(); sum != n_tokens_)
+    throw corrupt_error("statistics", "expected n_tokens " + std::to_string(sum) + ", as the arrays have it");
 }
 
 void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, const BlockVisitor& before_block) const {

@@ -1,5 +1,6 @@
 #include "core/search/string_table.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -73,6 +74,13 @@ std::uint64_t hash_bytes(std::string_view bytes) noexcept {
   return mix(h);
 }
 
+bool ascend(span<const std::uint64_t> offsets) noexcept {
+  // The sign bit of a difference of two numbers below 2**63 tells that it is negative. Simple enough for vectors.
+  std::uint64_t signs = offsets.empty() ? 0 : offsets[0];
+  for (std::size_t i = 1; i < offsets.size; ++i) signs |= offsets[i] | (offsets[i] - offsets[i - 1]);
+  return signs >> 63 == 0;
+}
+
 std::size_t slot_count(std::size_t n) noexcept {
   std::size_t count = 4;
   while (count < n + n / 3 + 1) count *= 2;
@@ -86,17 +94,22 @@ StringTable::StringTable(span<const std::uint64_t> offsets, span<const std::uint
   if (offsets.empty() || offsets[0] != 0 || offsets[offsets.size - 1] != bytes.size)
     throw corrupt_error(prefix + "_offsets", "expected offsets from 0 to the number of bytes");
   size_ = offsets.size - 1;
-  std::uint64_t descents = 0;
-  for (std::size_t i = 0; i < size_; ++i) descents += offsets[i] > offsets[i + 1];
-  if (descents != 0) throw corrupt_error(prefix + "_offsets", "expected offsets that do not decrease");
+  if (!ascend(offsets)) throw corrupt_error(prefix + "_offsets", "expected offsets that do not decrease");
   if (size_ >= kNotFound - 1) throw corrupt_error(prefix + "_offsets", "expected fewer than 2**32 - 2 strings");
   if (slots.size != slot_count(size_))
     throw corrupt_error(prefix + "_slots", "expected " + std::to_string(slot_count(size_)) + " slots");
   mask_ = slots.size - 1;
+  constexpr std::size_t kStep = 1 << 16;  // so that 32 bits hold the counts, which makes the vectors twice as long
+  const auto last = static_cast<std::uint32_t>(size_);
   std::uint64_t beyond = 0, used = 0;
-  for (std::size_t i = 0; i < slots.size; ++i) {
-    beyond += slots[i] > size_;
-    used += slots[i] != 0;
+  for (std::size_t at = 0; at < slots.size; at += kStep) {
+    std::uint32_t too_large = 0, not_empty = 0;
+    for (std::size_t i = at; i < std::min(at + kStep, slots.size); ++i) {
+      too_large += slots[i] > last;
+      not_empty += slots[i] != 0;
+    }
+    beyond += too_large;
+    used += not_empty;
   }
   if (beyond != 0) throw corrupt_error(prefix + "_slots", "expected slots that name a string");
   // One empty slot at least, so that a search for an unknown string ends.

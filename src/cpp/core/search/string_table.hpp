@@ -46,6 +46,9 @@ class StringTable {
 /// Throws corrupt_error (with `name` as prefix) unless every string of (offsets, bytes) is UTF-8.
 void check_utf8(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, const char* name);
 
+/// Whether the offsets do not decrease, and stay below 2**63. The caller compares the first and the last one.
+bool ascend(span<const std::uint64_t> offsets) noexcept;
+
 /// Number of slots for `n` strings: a power of two, at most 3/4 full and never full.
 std::size_t slot_count(std::size_t n) noexcept;
 

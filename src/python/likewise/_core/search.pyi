@@ -78,6 +78,7 @@ class Index:
         nonoccurrence: bool,
         float64: bool,
         full: bool,
+        n_tokens: int | None = None,
         before_block: Callable[[int, int], object] | None = None,
     ) -> Index: ...
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -196,6 +195,8 @@ def digest(path: str | os.PathLike[str]) -> str:
     Sign it elsewhere if you need to know who wrote a file; the digests inside the files detect accidents only. It
     reads the files but does not check them.
     """
+    import hashlib  # here: it loads a cryptographic library
+
     state = hashlib.sha256()
     if not Path(path).is_dir():
         _add_file(state, path)

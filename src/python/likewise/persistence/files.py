@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -126,7 +125,7 @@ def replace_file(directory: Directory, name: str, parts: Iterable[memoryview], *
 
 
 def temporary_name() -> str:
-    return f".tmp-{secrets.token_hex(8)}"
+    return f".tmp-{os.urandom(8).hex()}"
 
 
 @contextlib.contextmanager

@@ -256,7 +256,13 @@ class Index(Contents):
         except (KeyError, TypeError, ValueError) as error:
             raise corrupt("parameters", str(error)) from error
         parts = Parts.from_stored(
-            stored.arrays, params.get("key_kind"), scoring, full=full, before_block=stored.before_block
+            stored.arrays,
+            params.get("key_kind"),
+            scoring,
+            full=full,
+            n_tokens=stored.statistics["n_tokens"],
+            before_block=stored.before_block,
+            path=stored.container.path,
         )
         for name in ("n_docs", "n_terms", "n_postings", "n_tokens"):
             if stored.statistics.get(name) != getattr(parts.core, name):

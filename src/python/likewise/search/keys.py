@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._validation import check_indices, describe
+from ..errors import CorruptFileError
 
 Id = str | int
 _MAX_LISTED = 5
@@ -122,11 +123,19 @@ class IntegerKeys(Keys):
 class StringKeys(Keys):
     """Unique strings, found through a hash table that is stored with them."""
 
-    __slots__ = ("_bytes", "_offsets", "_slots", "_table")
+    __slots__ = ("_bytes", "_offsets", "_path", "_slots", "_table")
     kind = "str"
 
-    def __init__(self, offsets: NDArray[np.uint64], bytes_: NDArray[np.uint8], slots: NDArray[np.uint32]) -> None:
+    def __init__(
+        self,
+        offsets: NDArray[np.uint64],
+        bytes_: NDArray[np.uint8],
+        slots: NDArray[np.uint32],
+        *,
+        path: str = "<memory>",
+    ) -> None:
         super().__init__(len(offsets) - 1)
+        self._path = path
         self._offsets, self._bytes, self._slots = offsets, bytes_, slots
         self._table = _core.search.StringTable(offsets, bytes_, slots, "key")
 
@@ -162,11 +171,21 @@ class StringKeys(Keys):
         return _all_known(self._table.find_all(wanted), lambda: wanted, name)
 
     def key(self, doc_id: int) -> Id:
-        return self._table.get(doc_id)
+        try:
+            return self._table.get(doc_id)
+        except _core.CorruptError as error:
+            raise self._damaged(error) from None
 
     def take(self, doc_ids: NDArray[np.int64]) -> NDArray[Any]:
-        strings = self._table.take(np.ascontiguousarray(doc_ids).reshape(-1))
+        try:
+            strings = self._table.take(np.ascontiguousarray(doc_ids).reshape(-1))
+        except _core.CorruptError as error:
+            raise self._damaged(error) from None
         return np.array(strings, dtype=object).reshape(doc_ids.shape)
+
+    def _damaged(self, error: _core.CorruptError) -> CorruptFileError:
+        """The error that knows the file. Opened without a full check, the text of the keys has not been looked at."""
+        return CorruptFileError(self._path, error.array, error.reason)
 
     def check(self) -> None:
         self._table.check()

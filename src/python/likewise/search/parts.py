@@ -36,13 +36,17 @@ class Parts:
         scoring: Scoring,
         *,
         full: bool,
+        n_tokens: int | None = None,
         before_block: Callable[[int, int], object] | None = None,
     ) -> Parts:
         """Check the arrays of a new index. `keys` adds its own to them.
 
+        `n_tokens`, where it is given, is believed until the full check, so that opening need not read all lengths.
         `before_block` is called with each range of postings before it is checked.
         """
-        core = _core.search.Index.validate(arrays, **scoring.core_parameters, full=full, before_block=before_block)
+        core = _core.search.Index.validate(
+            arrays, **scoring.core_parameters, full=full, n_tokens=n_tokens, before_block=before_block
+        )
         forms, texts = (_strings(arrays, name, n) for name, n in (("form", core.n_terms), ("text", core.n_docs)))
         return cls({**arrays, **keys.arrays()}, core, keys, forms, texts)
 
@@ -54,9 +58,11 @@ class Parts:
         scoring: Scoring,
         *,
         full: bool,
+        n_tokens: int | None = None,
         before_block: Callable[[int, int], object] | None = None,
+        path: str = "<memory>",
     ) -> Parts:
-        """Check arrays that came from a file, which has them all and of the right types.
+        """Check arrays that came from a file, which has them all and of the right types; `path` is for errors.
 
         Raises the core's `CorruptError` where they break the rules.
         """
@@ -66,9 +72,11 @@ class Parts:
         keys: Keys
         if key_kind == "none":
             keys = Keys(len(arrays["document_lengths"]))
+        elif key_kind == "int":
+            keys = IntegerKeys(*(arrays[name] for name in names))
         else:
-            keys = (IntegerKeys if key_kind == "int" else StringKeys)(*(arrays[name] for name in names))
-        parts = cls.make(dict(arrays), keys, scoring, full=full, before_block=before_block)
+            keys = StringKeys(*(arrays[name] for name in names), path=path)
+        parts = cls.make(dict(arrays), keys, scoring, full=full, n_tokens=n_tokens, before_block=before_block)
         if full:
             parts._check_strings()
         return parts

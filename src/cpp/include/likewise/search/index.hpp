@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -69,9 +70,11 @@ struct Keyword {
 class Index {
  public:
   /// The sole maker. `full`: every posting is checked now; otherwise each term's postings are checked when they are
-  /// first used. Throws corrupt_error naming the array. `owner` keeps the arrays alive.
+  /// first used. Throws corrupt_error naming the array. `owner` keeps the arrays alive. `n_tokens`, the sum of the
+  /// document lengths, is believed until the full check; without it they are added up.
   static std::unique_ptr<Index> validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
                                          const Scoring& scoring, bool float64, bool full,
+                                         std::optional<std::uint64_t> n_tokens = {},
                                          const BlockVisitor& before_block = {});
   virtual ~Index() = default;
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -160,7 +159,7 @@ def _commit(
     parts = encode(SEGMENT_KIND, KIND_VERSION, {}, arrays)
     n_docs = statistics["n_docs"]
     entry = SegmentEntry(
-        file=f"segment-{secrets.token_hex(8)}.safetensors",
+        file=f"segment-{os.urandom(8).hex()}.safetensors",
         size=sum(map(len, parts)),
         check=int.from_bytes(parts[-1], "little"),
         n_docs=n_docs,
