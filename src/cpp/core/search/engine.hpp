@@ -19,12 +19,18 @@ namespace likewise::search {
 template <class T>
 class ZeroedArray {
  public:
+  static constexpr std::size_t kLarge = std::size_t{16} << 20;  // bytes
+
   explicit ZeroedArray(std::size_t n) : n_bytes_(n * sizeof(T)) {
     if (n == 0) return;
     if (n > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
     void* mapped = mmap(nullptr, n_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
     data_ = static_cast<T*>(mapped);
+#if defined(MADV_HUGEPAGE)
+    // Look-ups all over a large array miss the translation of addresses less with large pages.
+    if (n_bytes_ >= kLarge) madvise(mapped, n_bytes_, MADV_HUGEPAGE);
+#endif
   }
   ~ZeroedArray() {
     if (data_ != nullptr) munmap(data_, n_bytes_);

@@ -27,6 +27,10 @@ struct NibbleList {
     const std::uint32_t in_chunk = document % kChunk;
     nibbles[document / kChunk * 64 + in_chunk % 64] |= static_cast<std::uint8_t>(value << (in_chunk / 64 * 4));
   }
+  void prefetch(std::uint32_t document) const noexcept {
+    __builtin_prefetch(nibbles + document / kChunk * 64);
+    __builtin_prefetch(counts + document / kChunk);
+  }
   /// Number of documents before this one that hold the term.
   std::size_t rank(std::uint32_t document) const noexcept {
     constexpr std::uint64_t kLowest = 0x0101010101010101ull;

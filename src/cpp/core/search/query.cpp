@@ -17,7 +17,7 @@
 namespace likewise::search {
 namespace {
 
-constexpr std::size_t kBlock = 32;  // terms summed from zero before they join the total: keeps long sums within 1e-6
+constexpr std::size_t kBlock = 64;  // terms summed from zero before they join the total: keeps long sums within 1e-6
 constexpr std::size_t kWide = 65536, kNarrow = 8192, kFirst = 512;
 constexpr std::size_t kDense = 8;       // narrow windows, read whole, from one posting in kDense documents up
 constexpr double kExclusion = 0.5;      // share of the threshold that left-out terms may make up together
@@ -25,7 +25,8 @@ constexpr std::size_t kAhead = 3, kLinesAhead = 16;
 constexpr std::size_t kWorthThreads = 200000;  // postings, about 0.1 ms
 constexpr std::size_t kMinList = 128;   // shorter lists are not worth leaving out
 constexpr std::size_t kMostRepeats = 16, kMostBounded = 256;  // together below what 16-bit sums hold
-constexpr double kLookUp = 12;          // postings that can be summed in the time of one look-up
+constexpr std::size_t kWorthBounds = 100;  // postings a list and document sought: several are completed for each, and
+                                           // a look-up costs what some 30 postings do
 
 template <class T>
 const kernels::ScoreKernels<T>& score_kernels();
@@ -165,10 +166,11 @@ class Search {
   }
 
   /// A list's next postings are seldom in the cache: the windows of all other lists came between.
-  static void prefetch(const Cursor& c) {
+  void prefetch(const Cursor& c) const {
     const std::uint32_t* documents = c.documents + c.position;
     const T* impacts = c.impacts + c.position;
-    for (std::size_t i = 0; i < kLinesAhead; ++i) {
+    const std::size_t n_lines = std::min(kLinesAhead, c.n * width_ / n_docs_ / 16 + 1);
+    for (std::size_t i = 0; i < n_lines; ++i) {
       __builtin_prefetch(documents + 16 * i);
       __builtin_prefetch(reinterpret_cast<const char*>(impacts) + 64 * i);
     }
@@ -214,22 +216,20 @@ class Search {
     }
   }
 
-  /// Takes the frequent terms at the end of the sum by their bounds, if that promises to be cheaper.
+  /// Takes the frequent terms at the end of the sum by their bounds, where that is cheaper.
   void bound_frequent() {
     space_.lists.clear();
-    std::size_t from = cursors_.size(), n_postings = 0;
+    std::size_t from = cursors_.size();
     T least = 0, most = 0;
-    while (from > 0 && cursors_[from - 1].nibbles.nibbles != nullptr) {
+    while (from > 0 && cursors_[from - 1].nibbles.nibbles != nullptr && cursors_[from - 1].n > kWorthBounds * k_) {
       const T weight = cursors_[from - 1].weight;
       const T low = least > 0 ? std::min(least, weight) : weight, high = std::max(most, weight);
       if (high > kMostRepeats * low || cursors_.size() - from >= kMostBounded) break;
       least = low;
       most = high;
-      n_postings += cursors_[--from].n;
+      --from;
     }
-    const std::size_t n_bounded = cursors_.size() - from;
-    const double to_complete = static_cast<double>(k_ * n_bounded) * (2 + std::log2(static_cast<double>(n_docs_ / width_ + 1)));
-    if (to_complete * kLookUp > static_cast<double>(n_postings)) return;
+    if (from == cursors_.size()) return;
     n_summed_ = from;
     bound_scale_ = static_cast<T>(plan_.nibble_scale * static_cast<double>(least) * (1 + slack_));
     promising_ = lower_bound(space_.best.threshold());
@@ -238,7 +238,7 @@ class Search {
       const auto repeats = static_cast<std::size_t>(std::ceil(cursors_[t].weight / least));
       space_.lists.insert(space_.lists.end(), repeats, cursors_[t].nibbles.nibbles);
     }
-    enough_ = k_ + 64;
+    enough_ = 16 * k_ + 64;
   }
 
   /// Keeps the window's documents whose bound promises enough.
@@ -258,12 +258,12 @@ class Search {
     }
     if (candidates.size() < enough_) return;
     complete_best(k_);
-    enough_ = std::max(4 * k_ + 64, 2 * candidates.size());
+    enough_ = std::max(8 * k_ + 64, 2 * candidates.size());
   }
 
   /// Completes the n gathered documents of the largest bounds, and drops those that the new threshold rules out.
   void complete_best(std::size_t n) {
-    constexpr std::size_t kTogether = 16;  // documents a batch: their look-ups miss the cache together
+    constexpr std::size_t kTogether = 4;  // documents a batch: their look-ups miss the cache together
     std::vector<Candidate<T>>& candidates = space_.candidates;
     n = std::min(n, candidates.size());
     const auto rest = candidates.begin() + static_cast<std::ptrdiff_t>(n);
@@ -273,6 +273,8 @@ class Search {
     space_.impacts.resize(kTogether * (cursors_.size() - n_summed_));
     for (std::size_t begin = 0; begin < n; begin += kTogether) {
       const std::size_t end = std::min(n, begin + kTogether);
+      for (std::size_t i = begin; i < end; ++i)
+        for (std::size_t t = n_summed_; t < cursors_.size(); ++t) cursors_[t].nibbles.prefetch(candidates[i].document);
       const T** impact = space_.impacts.data();
       for (std::size_t i = begin; i < end; ++i)
         for (std::size_t t = n_summed_; t < cursors_.size(); ++t, ++impact) {
