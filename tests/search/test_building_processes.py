@@ -154,6 +154,7 @@ def test_builder_refuses_a_scanner_that_is_not_its_own() -> None:
         builder.finish(other)
 
 
+@pytest.mark.skipif(bool(likewise.info()["sanitizers"]), reason="a sanitizer keeps what is freed")
 def test_memory_while_building(fresh: object) -> None:
     """The input loaded before: what building adds stays below 1.5 times the finished arrays and their impacts."""
     program = """
