@@ -135,6 +135,18 @@ BAD_INPUTS: dict[str, tuple[str, bytes, list[str], str]] = {
         ["--id-field", "id"],
         "line 3: id 7 is taken by line 1",
     ),
+    "ids of two kinds": (
+        "jsonl",
+        b'{"t": "a", "id": 7}\n{"t": "b", "id": "8"}\n',
+        ["--id-field", "id"],
+        "line 2: field 'id': expected an integer as before, got a string",
+    ),
+    "id beyond 64 bits": (
+        "jsonl",
+        b'{"t": "a", "id": 7}\n{"t": "b", "id": 9223372036854775808}\n',
+        ["--id-field", "id"],
+        "line 2: field 'id': expected an integer that fits 64 bits, got 9223372036854775808",
+    ),
     "half a surrogate pair": ("jsonl", b'{"t": "\\ud83d"}\n', [], "line 1: field 't': expected Unicode text"),
     "not UTF-8": ("jsonl", b'{"t": "a"}\n{"t": "\xe9"}\n', [], "line 2: expected UTF-8, got byte 0xe9 at byte 8"),
     "txt not UTF-8": ("txt", b"a\nb\n\xff\n", [], "line 3: expected UTF-8, got byte 0xff at byte 1"),

@@ -25,6 +25,12 @@ def test_search_table(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"likewise: opened 3 documents in [\d.]+ s \(all of it checked; --trust skips that\)\n", err)
 
 
+def test_search_k_beyond_the_documents(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in ("3", "1000000000000", str(10**30)):
+        assert main(["search", str(index), "vectors", "-k", k, "--quiet"]) == 0
+        assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[::2]] == ["p2", "p3"]
+
+
 def test_search_several_queries_and_trust(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", str(index), "transport", "nothing", "covariance", "--trust"]) == 0
     out, err = capsys.readouterr()

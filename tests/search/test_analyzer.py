@@ -213,6 +213,8 @@ def test_lengths_and_stop_words() -> None:
         ({"stopwords": "german"}, ValueError, "stopwords: expected"),
         ({"stopwords": [1]}, TypeError, "stopwords: expected"),
         ({"stopwords": 3}, TypeError, "stopwords: expected"),
+        ({"stopwords": ["a", "\ud800"]}, ValueError, r"stopwords\[1\]: expected valid Unicode"),
+        ({"max_length": 2**40}, ValueError, "max_length: expected an integer from 1 to 4294967294, got 1099511627776"),
         ({"stem": "yes"}, TypeError, "stem: expected"),
         ({"lowercase": 1}, TypeError, "lowercase: expected"),
         ({"min_length": 0}, ValueError, "min_length: expected"),
@@ -297,7 +299,13 @@ def test_identity() -> None:
     assert repr(Analyzer()) == "Analyzer()"
     assert repr(Analyzer(None)) == "Analyzer(None)"
     assert repr(Analyzer("german", stopwords=None, min_length=2)) == "Analyzer('german', stopwords=None, min_length=2)"
-    for analyzer in (a, Analyzer(None, cjk=None), Analyzer("german", stopwords=["und"], stem=False)):
+    for analyzer in (
+        a,
+        Analyzer(None, cjk=None),
+        Analyzer("german", stopwords=["und"], stem=False),
+        Analyzer(None, stopwords="english"),
+        Analyzer("german", stopwords="english"),
+    ):
         assert eval(repr(analyzer)) == analyzer
 
 

@@ -145,6 +145,19 @@ def test_k_of_another_kind(ix: Index, k: Any) -> None:
             call()
 
 
+def test_a_batch_beyond_all_memory(ix: Index) -> None:
+    assert len(ix.search("wing", 10**30)) == len(ix.search("wing", 10))
+    for call in (lambda: ix.search_batch(["wing"], 10**30), lambda: ix.related(["w", "h"], 2**62)):
+        with pytest.raises(ValueError, match=r"k: expected an array of \d x k results that fits the memory, got \d+"):
+            call()
+
+
+def test_arrow_arrays_of_queries_and_ids(ix: Index) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    assert ix.search_batch(pyarrow.array(["wing", "flow"])).to_list() == ix.search_batch(["wing", "flow"]).to_list()
+    assert ix.doc_ids(pyarrow.array(["h", "w"])).tolist() == ix.doc_ids(["h", "w"]).tolist()
+
+
 def test_k_of_numpy(ix: Index) -> None:
     assert len(ix.search("flow", np.int8(1))) == 1
 
@@ -320,7 +333,7 @@ def test_unknown_ids(ix: Index) -> None:
 
 def test_scores_out(ix: Index) -> None:
     out = np.full(4, np.nan, dtype=np.float32)
-    assert ix.scores("flow", out=out) is not None and np.array_equal(out, ix.scores("flow"))
+    assert ix.scores("flow", out=out) is out and np.array_equal(out, ix.scores("flow"))
     some = np.empty(2, dtype=np.float32)
     ix.scores("flow", ids=["h", "w"], out=some)
     assert some.tolist() == ix.scores("flow")[[1, 0]].tolist()

@@ -146,6 +146,15 @@ def check_text(value: object, name: str) -> str:
     return str(value)
 
 
+def check_path(value: object, name: str = "path") -> str | os.PathLike[str]:
+    """A path of text that is not empty (which pathlib would take for the current folder)."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str):
+        raise TypeError(f"{name}: expected a str or a path, got {describe(value)}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name}: expected the path of a file or directory, got {describe(text)}")
+    return value
+
+
 def check_texts(value: object, name: str) -> list[str]:
     """A sequence of str as a list. A str, an iterator or any other element is refused, naming its index."""
     items = _as_list(value, name, "a sequence of str")
@@ -258,11 +267,11 @@ def check_out(
         raise ValueError(f"{name}: expected shape {shape} and dtype {np.dtype(dtype)}, got {describe(out)}")
     flags = out.flags
     if not (flags.c_contiguous and flags.aligned and flags.writeable and out.dtype.isnative):
-        what = "C-contiguous" if not flags.c_contiguous else "aligned" if not flags.aligned else "writeable"
-        raise ValueError(f"{name}: expected a {what} array, got one that is not")
+        what = "a C-contiguous" if not flags.c_contiguous else "an aligned" if not flags.aligned else "a writeable"
+        raise ValueError(f"{name}: expected {what} array, got one that is not")
     if any(np.may_share_memory(out, x) for x in inputs):
         raise ValueError(f"{name}: expected memory of its own, got an array that overlaps an input [pass a copy]")
-    return out.view(np.ndarray)
+    return out if type(out) is np.ndarray else out.view(np.ndarray)  # as numpy: the very array that came in
 
 
 def _to_ndarray(value: object, name: str) -> NDArray[Any]:

@@ -150,6 +150,11 @@ class Documents:
             key = _field(line, row, self._id_field)
             if isinstance(key, bool) or not isinstance(key, (str, int)):
                 raise InputError(f"field {self._id_field!r}: expected a string or an integer, got {_kind(key)}", line)
+            first = next(iter(lines_of_ids), key)
+            if type(key) is not type(first):
+                raise InputError(f"field {self._id_field!r}: expected {_kind(first)} as before, got {_kind(key)}", line)
+            if isinstance(key, int) and not -(2**63) <= key < 2**63:
+                raise InputError(f"field {self._id_field!r}: expected an integer that fits 64 bits, got {key}", line)
             earlier = lines_of_ids.setdefault(key, line)
             if earlier != line:
                 raise InputError(f"id {key!r} is taken by line {earlier}", line)

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     output.note(f"opened {index.n_docs} documents in {time.perf_counter() - start:.3f} s ({how})")
 
     names = [name for name, _ in queries]
-    batch = index.search_batch([query for _, query in queries], arguments.k, n_threads=arguments.threads)
+    k = min(arguments.k, max(1, index.n_docs))  # a batch has k places a query, filled or not
+    batch = index.search_batch([query for _, query in queries], k, n_threads=arguments.threads)
     if format == "trec":
         batch.to_trec(sys.stdout, "likewise", names)
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._validation import check_path
 from ..errors import UnsupportedFormatError
 from .checking import CheckReport, check, digest, inspect
 from .container import ALIGNMENT, Container, check_choices, encode, parse_container, read_container
@@ -62,6 +63,7 @@ def load(path: str | os.PathLike[str], *, mmap: bool = True, verify: str = "full
     FileNotFoundError, OSError
         As the system gives it.
     """
+    path = check_path(path)
     check_choices(verify=verify)
     if Path(path).is_dir():
         return resolve(INDEX.load)(path, mmap=mmap, verify=verify)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._validation import check_bool, check_path
 from ..errors import CorruptFileError
 from .container import FORMAT_VERSION, Container, read_container
 from .files import open_regular
@@ -107,6 +108,7 @@ def check(path: str | os.PathLike[str], *, full: bool = True) -> CheckReport:
     >>> lw.persistence.check("papers.lw").ok  # doctest: +SKIP
     True
     """
+    path, full = check_path(path), check_bool(full, "full")
     if Path(path).is_dir():
         report: CheckReport = resolve(INDEX.check)(path, full=full)
         return report
@@ -165,6 +167,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     CorruptFileError, UnsupportedFormatError, FileNotFoundError, OSError
     """
+    path = check_path(path)
     if Path(path).is_dir():
         facts: dict[str, Any] = resolve(INDEX.inspect)(path)
         return facts
@@ -196,6 +199,8 @@ def digest(path: str | os.PathLike[str]) -> str:
     reads the files but does not check them.
     """
     import hashlib  # here: it loads a cryptographic library
+
+    path = check_path(path)
 
     state = hashlib.sha256()
     if not Path(path).is_dir():

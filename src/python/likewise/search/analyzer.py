@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._validation import check_text
 from .segmenting import JiebaWords
 from .stemming import Stems, stemmer_version, stems
 
@@ -26,7 +28,7 @@ _CJK = {"bigram": "bigram", "unigram+bigram": "unigram+bigram", "jieba": "segmen
 _NO_LIMIT = 2**32 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenBatch:
     """The tokens of several texts, as one row each of a sparse matrix.
 
@@ -49,6 +51,7 @@ class TokenBatch:
 
     def __getitem__(self, i: int) -> list[str]:
         """The tokens of text i as strings."""
+        i = operator.index(i)
         if not -len(self) <= i < len(self):
             raise IndexError(f"i: expected a text of the {len(self)} in the batch, got {i}")
         i %= len(self)
@@ -462,11 +465,13 @@ class Analyzer:
     def __repr__(self) -> str:
         if self._kind == "plain":
             return "Analyzer.plain()"
-        defaults = _default()._parameters
-        changed = {name: self._parameters[name] for name in self._NAMES if self._parameters[name] != defaults[name]}
-        language = changed.pop("language", "english")
+        defaults, language = dict(_default()._parameters), self.language
         if language is None:
-            changed = {name: value for name, value in changed.items() if name not in ("stem", "stopwords") or value}
+            defaults |= {"stopwords": (), "stem": False}
+        elif language != "english":
+            defaults["stopwords"] = True  # there is no list that it stands for: always shown
+        names = (name for name in self._NAMES if name != "language")
+        changed = {name: self._parameters[name] for name in names if self._parameters[name] != defaults[name]}
         if "stopwords" in changed:
             changed["stopwords"] = list(changed["stopwords"]) or None
         arguments = [] if language == "english" else [repr(language)]
@@ -518,7 +523,7 @@ def _check_length(name: str, value: object, least: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected int, got {type(value).__name__}")
     if not least <= value < _NO_LIMIT:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
+        raise ValueError(f"{name}: expected an integer from {least} to {_NO_LIMIT - 1}, got {value}")
     return int(value)
 
 
@@ -543,6 +548,7 @@ def _check_stopwords(stopwords: object, language: str | None, lowercase: bool) -
     for i, word in enumerate(words):
         if not isinstance(word, str):
             raise TypeError(f"stopwords: expected str, got {type(word).__name__} at position {i}")
+        check_text(word, f"stopwords[{i}]")
     core = _core.search.Analyzer(
         words="unicode", lowercase=lowercase, cjk="whole", min_length=0, max_length=_NO_LIMIT, stopwords=[]
     )

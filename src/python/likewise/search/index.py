@@ -16,6 +16,7 @@ from .._validation import (
     check_k,
     check_n_threads,
     check_out,
+    check_path,
     check_scalar_float,
     check_scalar_int,
     check_text,
@@ -172,6 +173,7 @@ class Index(Contents):
         OSError
             From the file system, with the path; nothing half-written remains.
         """
+        path = check_path(path)
         core, params = self._engine, self._scoring.to_params()
         params |= {
             "analyzer": self._analyzer_params,
@@ -232,9 +234,9 @@ class Index(Contents):
             raise TypeError(f"tokenizer: expected a callable or None, got {describe(tokenizer)}")
         full = verify == "full"
         return open_with(
-            path,
+            check_path(path),
             lambda stored: cls._from_stored(stored, tokenizer, full=full),
-            generation=generation,
+            generation=None if generation is None else check_scalar_int(generation, "generation"),
             mmap=check_bool(mmap, "mmap"),
             verify=verify,
             prefault=prefault,
@@ -330,6 +332,7 @@ class Index(Contents):
         exhaustive = check_choice(method, "method", _METHODS) == "exhaustive"
         n_threads = check_n_threads(n_threads)
         offsets, terms, weights = self._reader.batch(queries)
+        _check_room(len(offsets) - 1, k)
         doc_ids, scores, n_hits = self._engine.search_batch(offsets, terms, weights, k, exhaustive, n_threads)
         return Hits(doc_ids, scores, self._keys, n_hits)
 
@@ -478,6 +481,7 @@ class Index(Contents):
         wanted = np.array([self._keys.doc_id(id)], dtype=np.int64) if single else self._keys.doc_ids(id, "id")
         if single:
             k = min(k, self._n_docs)
+        _check_room(len(wanted), k)
         doc_ids, scores, n_hits = self._engine.related(wanted, k, full, n_keywords, *bounds, self._k3, n_threads)
         hits = Hits(doc_ids, scores, self._keys, n_hits)
         return hits[0] if single else hits
@@ -527,7 +531,10 @@ class Index(Contents):
         if (text is None) == (id is None):
             raise TypeError(f"text: expected either a text or an id, got {'both' if text is not None else 'neither'}")
         if self._analyzer is None:
-            raise ValueError("text: expected an index that has its analyzer, got one without")
+            raise ValueError(
+                "text: expected an index that has its analyzer, got one built with analyzer=None, or opened without "
+                "its tokenizer"
+            )
         self._reader.arrays(query)  # refuses what is no query
         tokens = list(dict.fromkeys(query if isinstance(query, Mapping) else self._reader.tokens(query)))
         numbers = self._engine.find_terms(tokens).tolist()
@@ -547,6 +554,12 @@ class Index(Contents):
         if self._parts.texts is None:
             raise ValueError("id: expected an index that stores its texts, got one built with store=False [pass text]")
         return self._parts.texts.get(doc_id)
+
+
+def _check_room(n_queries: int, k: int) -> None:
+    """A batch has k places for each query, filled or not; numpy's own error would not say what is too large."""
+    if n_queries * k > 2**58:
+        raise ValueError(f"k: expected an array of {n_queries} x k results that fits the memory, got {k}")
 
 
 def _open_analyzer(params: Any, tokenizer: Callable[[str], Iterable[Any]] | None) -> Analyzer | str | None:

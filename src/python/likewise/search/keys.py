@@ -164,7 +164,8 @@ class StringKeys(Keys):
     def doc_ids(self, keys: object, name: str = "ids") -> NDArray[np.int64]:
         if isinstance(keys, str | bytes | Mapping) or not (hasattr(keys, "__len__") and isinstance(keys, Iterable)):
             raise TypeError(f"{name}: expected a sequence of str, got {describe(keys)}")
-        wanted: list[str] = list(keys)
+        # pyarrow iterates over objects of its own
+        wanted: list[str] = keys.to_pylist() if hasattr(keys, "to_pylist") else list(keys)
         for position, key in enumerate(wanted):
             if not isinstance(key, str):
                 raise TypeError(f"{name}: expected a str, got {describe(key)} at position {position}")

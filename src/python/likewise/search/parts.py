@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from .. import _core
+from ..errors import CorruptFileError
 from .keys import IntegerKeys, Keys, StringKeys
 from .scoring import Scoring
 
@@ -79,7 +80,11 @@ class Parts:
         parts = cls.make(dict(arrays), keys, scoring, full=full, n_tokens=n_tokens, before_block=before_block)
         if full:
             parts._check_strings()
-        return parts
+            return parts
+        # What nobody has looked at yet is checked when it is first used: the error then has to know the file.
+        objects = {name: getattr(parts, name) for name in ("core", "forms", "texts")}
+        guarded: dict[str, Any] = {name: _Guard(part, path) for name, part in objects.items() if part is not None}
+        return replace(parts, **guarded)
 
     def check(self) -> None:
         """Check all content. Raises the core's `CorruptError` where it breaks the rules."""
@@ -97,6 +102,28 @@ class Parts:
         """Bytes of all arrays and of what searches derive from them."""
         others = (array for name, array in self.arrays.items() if name.startswith(_NOT_OF_THE_CORE))
         return self.core.nbytes + sum(array.nbytes for array in others)
+
+
+class _Guard:
+    """Stands for an object of the core over unchecked content of a file: damage is an error that names the file."""
+
+    __slots__ = ("_path", "_target")
+
+    def __init__(self, target: object, path: str) -> None:
+        self._target, self._path = target, path
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return value(*args, **kwargs)
+            except _core.CorruptError as error:
+                raise CorruptFileError(self._path, error.array, error.reason) from None
+
+        return call
 
 
 def corrupt(array: str, reason: str) -> _core.CorruptError:

@@ -50,7 +50,7 @@ class QueryReader:
         if not is_sequence or isinstance(query, bytes | bytearray | memoryview):
             expected = "a str, a sequence of str tokens or a mapping of tokens to weights"
             raise TypeError(f"{name}: expected {expected}, got {describe(query)}")
-        return list(query)  # type: ignore[call-overload, no-any-return]
+        return _listed(query)
 
     def dropped(self, query: object) -> list[tuple[str, str]]:
         """The distinct words of a text that analysis drops, each with the reason."""
@@ -76,7 +76,7 @@ class QueryReader:
             raise TypeError(f"queries: expected a sequence of queries, got {kind} [wrap it in a list]")
         if not (isinstance(queries, Iterable) and hasattr(queries, "__len__")):
             raise TypeError(f"queries: expected a sequence of queries, got {describe(queries)}")
-        rows: list[Any] = list(queries)
+        rows = _listed(queries)
         kinds = set(map(type, rows))  # few, where rows are many
         if any(issubclass(kind, Mapping) for kind in kinds):
             return self._concatenate([self.arrays(row, f"queries[{i}]") for i, row in enumerate(rows)])
@@ -106,6 +106,11 @@ class QueryReader:
         terms = np.concatenate([terms for terms, _ in rows]) if rows else np.empty(0, dtype=np.uint32)
         weights = np.concatenate([weights for _, weights in rows]) if rows else np.empty(0, dtype=np.float64)
         return offsets, terms, weights
+
+
+def _listed(values: Any) -> list[Any]:
+    """The elements as Python's objects; pyarrow iterates over its own."""
+    return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
 
 
 def _check_weight(weight: object, token: object, name: str) -> float:
