@@ -104,19 +104,13 @@ class Search {
     // Partial sums and their bounds carry at most this relative rounding error.
     slack_ = 2.0 * static_cast<double>(cursors_.size() + 4) * static_cast<double>(std::numeric_limits<T>::epsilon());
     if (method != Method::exhaustive && dense_) bound_frequent();
-    const bool bounded = !space_.lists.empty();
-    std::size_t width = bounded ? kFirst : width_;
-    for (std::size_t begin = first_document; begin < last_document;
-         begin += std::exchange(width, std::min(2 * width, width_))) {
+    if (!space_.lists.empty()) return run_bounded(first_document, last_document);
+    for (std::size_t begin = first_document; begin < last_document; begin += width_) {
       poll_interrupt();
       if (method != Method::exhaustive && !dense_) leave_out(best.threshold());
       const std::uint32_t first = static_cast<std::uint32_t>(begin);
-      const std::size_t n = std::min(width, last_document - begin);
+      const std::size_t n = std::min(width_, last_document - begin);
       const bool blocks = sum_window(first, n, space_.sums.data());
-      if (bounded) {
-        gather(first, n, blocks);
-        continue;
-      }
       const std::size_t found = collect(first, n, blocks, lower_bound(best.threshold()));
       if (n_summed_ == cursors_.size()) {
         for (std::size_t i = 0; i < found; ++i) {
@@ -127,7 +121,6 @@ class Search {
         complete(found, blocks);
       }
     }
-    if (bounded) complete_gathered();
   }
 
   void score_all(T* scores) {
@@ -166,11 +159,10 @@ class Search {
   }
 
   /// A list's next postings are seldom in the cache: the windows of all other lists came between.
-  void prefetch(const Cursor& c) const {
+  static void prefetch(const Cursor& c) {
     const std::uint32_t* documents = c.documents + c.position;
     const T* impacts = c.impacts + c.position;
-    const std::size_t n_lines = std::min(kLinesAhead, c.n * width_ / n_docs_ / 16 + 1);
-    for (std::size_t i = 0; i < n_lines; ++i) {
+    for (std::size_t i = 0; i < kLinesAhead; ++i) {
       __builtin_prefetch(documents + 16 * i);
       __builtin_prefetch(reinterpret_cast<const char*>(impacts) + 64 * i);
     }
@@ -241,14 +233,31 @@ class Search {
     enough_ = 16 * k_ + 64;
   }
 
-  /// Keeps the window's documents whose bound promises enough.
-  void gather(std::uint32_t first, std::size_t n, bool blocks) {
+  /// The lists that are summed are short now: in wide windows. What the bounds promise is looked at in small steps, as
+  /// the threshold rises fast at first.
+  void run_bounded(std::size_t first_document, std::size_t last_document) {
+    std::size_t step = kFirst;
+    for (std::size_t begin = first_document; begin < last_document; begin += kWide) {
+      poll_interrupt();
+      const std::size_t n = std::min(kWide, last_document - begin);
+      const bool blocks = sum_window(static_cast<std::uint32_t>(begin), n, space_.sums.data());
+      for (std::size_t at = 0; at < n; at += std::exchange(step, std::min(2 * step, kNarrow)))
+        gather(static_cast<std::uint32_t>(begin), at, std::min(step, n - at), blocks);
+    }
+    complete_best(k_);
+    // Twice as many each time: where bounds are no help (equal documents), all have to be completed, in linear time.
+    for (std::size_t n = k_ / 4 + 16; !space_.candidates.empty(); n *= 2) complete_best(n);
+  }
+
+  /// Keeps those of the window's documents [at, at + n) whose bound promises enough.
+  void gather(std::uint32_t window, std::size_t at, std::size_t n, bool blocks) {
+    const std::uint32_t first = window + static_cast<std::uint32_t>(at);
     const std::size_t n_chunks = (n + NibbleList::kChunk - 1) / NibbleList::kChunk;
     space_.lists_here.clear();
     for (const std::uint8_t* list : space_.lists) space_.lists_here.push_back(list + first / NibbleList::kChunk * 64);
     kernel_table().search.sum_nibbles(space_.lists_here.data(), space_.lists_here.size(), n_chunks, space_.nibble_sums.data());
     const std::size_t found = kernels_.collect_bounded(
-        space_.sums.data(), blocks ? space_.totals.data() : nullptr, space_.nibble_sums.data(), bound_scale_,
+        space_.sums.data() + at, blocks ? space_.totals.data() + at : nullptr, space_.nibble_sums.data(), bound_scale_,
         n_chunks * NibbleList::kChunk, first, promising_, space_.documents.data(), space_.found_sums.data(),
         space_.found_totals.data(), space_.found_bounds.data());
     std::vector<Candidate<T>>& candidates = space_.candidates;
@@ -300,12 +309,6 @@ class Search {
     const auto kept = std::remove_if(rest, candidates.end(), [&](const Candidate<T>& c) { return !(c.bound > promising_); });
     candidates.erase(kept, candidates.end());
     candidates.erase(candidates.begin(), rest);
-  }
-
-  void complete_gathered() {
-    complete_best(k_);
-    // Twice as many each time: where bounds are no help (equal documents), all have to be completed, in linear time.
-    for (std::size_t n = k_ / 4 + 16; !space_.candidates.empty(); n *= 2) complete_best(n);
   }
 
   /// Adds the left-out terms to the found documents' sums, and keeps those that still reach the threshold.
