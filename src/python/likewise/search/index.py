@@ -293,8 +293,8 @@ class Index(Contents):
         Parameters
         ----------
         query : str, sequence of str, or mapping of str to float
-            A text, which is analysed as the documents were; tokens, taken as they are; or tokens with weights (finite,
-            >= 0), which replace w_t. A text has no operators.
+            A text, which is analysed as the documents were; tokens, taken as they are; or tokens with weights (0, or
+            from 1e-20 to 1e20; 1e-200 to 1e200 in float64), which replace w_t. A text has no operators.
         k : int, >= 1
             How many at most.
         method : "auto" or "exhaustive"

@@ -90,7 +90,8 @@ class QueryReader:
 
     def _weighted(self, query: Mapping[Any, Any], name: str) -> _Arrays:
         tokens = list(query)
-        weights = np.array([_check_weight(query[token], token, name) for token in tokens], dtype=np.float64)
+        least = 1e-200 if self._core.float64 else 1e-20  # the core's own limit: beyond it scores lose their precision
+        weights = np.array([_check_weight(query[token], token, name, least) for token in tokens], dtype=np.float64)
         try:
             terms = self._core.find_terms(tokens)
         except (TypeError, ValueError):
@@ -113,10 +114,14 @@ def _listed(values: Any) -> list[Any]:
     return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
 
 
-def _check_weight(weight: object, token: object, name: str) -> float:
-    if type(weight) is float and 0.0 <= weight < 1e300:
+def _check_weight(weight: object, token: object, name: str, least: float) -> float:
+    if type(weight) is float and (least <= weight <= 1 / least or weight == 0.0):
         return weight
-    return check_scalar_float(weight, f"{name}[{describe(token)}]", minimum=0.0)
+    where = f"{name}[{describe(token)}]"
+    number = check_scalar_float(weight, where, minimum=0.0)
+    if number != 0.0 and not least <= number <= 1 / least:
+        raise ValueError(f"{where}: expected a weight of 0, or from {least:g} to {1 / least:g}, got {describe(weight)}")
+    return number
 
 
 def refuse_bad_token(tokens: list[Any], name: str) -> None:

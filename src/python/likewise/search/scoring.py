@@ -93,9 +93,3 @@ def _check_dtype(dtype: object) -> str:
     if name not in DTYPES:
         raise ValueError(f"dtype: expected 'float32' or 'float64', got {describe(dtype)}")
     return name
-
-
-def check_weight(value: object, term: object) -> float:
-    """A query term's weight: finite and not negative."""
-    weight = check_scalar_float(value, f"query[{term!r}]", minimum=0.0)
-    return weight if weight != 0 else abs(weight)  # -0.0 is 0
