@@ -286,3 +286,12 @@ def test_damage_found_in_use_is_an_error_of_the_file(tmp_path: Path) -> None:
         with pytest.raises(CorruptFileError) as caught:
             use()
         assert caught.value.array == array and Path(caught.value.path).parent == path
+
+
+def test_logs_what_it_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="likewise"):
+        index = Index.build(["short", "x" * 65], progress=False)
+        index.save(tmp_path / "index")
+        Index.open(tmp_path / "index")
+    found = [(record.levelname, record.getMessage().split()[0]) for record in caplog.records]
+    assert found == [("DEBUG", "built"), ("INFO", "1"), ("INFO", "committed"), ("DEBUG", "opened")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +38,7 @@ from .scoring import Scoring
 from .storage import StoredIndex, open_with, write_index
 
 _METHODS = ("auto", "exhaustive")
+_logger = logging.getLogger("likewise")
 
 
 class Index(Contents):
@@ -138,6 +141,7 @@ class Index(Contents):
         >>> ix.search("flows and wings").ids.tolist()
         ['a']
         """
+        started = time.perf_counter()
         scoring = Scoring.check(
             variant=variant, k1=k1, b=b, delta=delta, k3=k3, nonoccurrence=nonoccurrence, dtype=dtype
         )
@@ -153,6 +157,14 @@ class Index(Contents):
         )
         keys = make_keys(built.keys, len(built.arrays["document_lengths"]))
         parts = Parts.make(built.arrays, keys, scoring, full=True)
+        _logger.debug(
+            "built an index of %d documents, %d postings in %.3f s",
+            parts.core.n_docs,
+            parts.core.n_postings,
+            time.perf_counter() - started,
+        )
+        if built.n_overlong > 0:
+            _logger.info("%d tokens longer than the analyzer's max_length were dropped", built.n_overlong)
         analyzer_params = None if analyzer is None else analyzer.to_params()
         return cls._of(parts, scoring, analyzer, analyzer_params, built.n_overlong, None)
 
@@ -232,8 +244,8 @@ class Index(Contents):
         check_choice(mode, "mode", ("r",))
         if tokenizer is not None and not callable(tokenizer):
             raise TypeError(f"tokenizer: expected a callable or None, got {describe(tokenizer)}")
-        full = verify == "full"
-        return open_with(
+        full, started = verify == "full", time.perf_counter()
+        opened = open_with(
             check_path(path),
             lambda stored: cls._from_stored(stored, tokenizer, full=full),
             generation=None if generation is None else check_scalar_int(generation, "generation"),
@@ -242,6 +254,8 @@ class Index(Contents):
             prefault=prefault,
             recover=check_bool(recover, "recover"),
         )
+        _logger.debug("opened %s (verify=%s) in %.4f s", path, verify, time.perf_counter() - started)
+        return opened
 
     @classmethod
     def _from_stored(

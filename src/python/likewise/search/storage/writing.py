@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import time
@@ -31,6 +32,7 @@ from .manifest import (
 from .reading import SEGMENT_KIND, open_index
 
 KEPT_MANIFESTS = 2
+_logger = logging.getLogger("likewise")
 
 
 @contextlib.contextmanager
@@ -99,7 +101,7 @@ def write_index(
                 raise _exists(root, "an index appeared there")
             collect(directory)  # what a writer left that died
             try:
-                _commit(directory, arrays, parameters, statistics)
+                generation = _commit(directory, arrays, parameters, statistics)
                 if created:
                     with naming_file(root.parent):
                         Directory(root.parent).sync()
@@ -107,6 +109,7 @@ def write_index(
                 if fresh and not _entries(root):
                     directory.discard(["LOCK"])
                 raise
+            _logger.info("committed generation %d of %s", generation, root)
             if not fresh:
                 collect(directory)
     except BaseException:
