@@ -18,7 +18,7 @@ namespace likewise::search {
 namespace {
 
 constexpr std::size_t kBlock = 64;  // terms summed from zero before they join the total: keeps long sums within 1e-6
-constexpr std::size_t kWide = 65536, kNarrow = 8192, kFirst = 512;
+constexpr std::size_t kWide = 65536, kNarrow = 8192, kFirst = 512, kScores = 1 << 20;
 constexpr std::size_t kDense = 8;       // narrow windows, read whole, from one posting in kDense documents up
 constexpr double kExclusion = 0.5;      // share of the threshold that left-out terms may make up together
 constexpr std::size_t kAhead = 3, kLinesAhead = 16;
@@ -126,15 +126,21 @@ class Search {
   void score_all(T* scores) {
     n_summed_ = cursors_.size();
     dense_ = true;
-    for (std::size_t begin = 0; begin < n_docs_; begin += kWide) {
+    // Lists streamed whole over sums in the last cache beat short pieces over sums in the first one: measured at 1 M.
+    if (cursors_.size() > kBlock && space_.totals.size() < std::min(n_docs_, kScores))
+      space_.totals.resize(std::min(n_docs_, kScores));
+    for (std::size_t begin = 0; begin < n_docs_; begin += kScores) {
       poll_interrupt();
-      const std::size_t n = std::min(kWide, n_docs_ - begin);
+      const std::size_t n = std::min(kScores, n_docs_ - begin);
       T* sums = scores + begin;  // summed where they are wanted
       std::fill_n(sums, n, T(0));
       const bool blocks = sum_window(static_cast<std::uint32_t>(begin), n, sums);
-      if (!blocks && !(plan_.baseline > 0)) continue;
-      for (std::size_t i = 0; i < n; ++i) sums[i] = sums[i] + space_.totals[i] + plan_.baseline;
-      if (blocks) std::fill_n(space_.totals.begin(), n, T(0));
+      if (blocks) {
+        for (std::size_t i = 0; i < n; ++i) sums[i] = sums[i] + space_.totals[i] + plan_.baseline;
+        std::fill_n(space_.totals.begin(), n, T(0));
+      } else if (plan_.baseline > 0) {
+        for (std::size_t i = 0; i < n; ++i) sums[i] += plan_.baseline;
+      }
     }
   }
 
@@ -146,6 +152,7 @@ class Search {
     for (std::size_t i = 0; i < n_summed_; ++i) {
       Cursor& c = cursors_[i];
       if (i > 0 && i % kBlock == 0) {
+        poll_interrupt();
         flush(i - kBlock, i, first, n, sums);
         blocks = true;
       }
