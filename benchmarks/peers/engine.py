@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ class MissingPeerError(RuntimeError):
     """A peer is not installed; the text is the command that installs it."""
 
 
-class Engine:
+class Engine(ABC):
     """A contestant with one index of one corpus.
 
     Subclasses build in ``__init__`` (never timed here: `benchmarks.search.build` times building by itself), may keep
@@ -36,16 +37,16 @@ class Engine:
     most_queries: ClassVar[int] = 1 << 62  # in one round
     warming: ClassVar[float] = 0.0  # seconds before its speed is steady
 
-    def __init__(self, corpus: Corpus, folder: Path) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def __init__(self, corpus: Corpus, folder: Path) -> None: ...
 
     def prepare(self, words: Sequence[str]) -> Any:
         """A query as this engine takes it, built outside the timed part."""
         return list(words)
 
+    @abstractmethod
     def searcher(self, k: int) -> Callable[[Any], Any]:
         """A callable from a prepared query to the engine's own result, at most k hits."""
-        raise NotImplementedError
 
     def text_searcher(self, k: int) -> Callable[[str], Any] | None:
         """A callable from the text of a query to the engine's own result, its analysis included."""
@@ -63,9 +64,9 @@ class Engine:
         """A callable from a prepared query to the scores of all documents, or None without such a call."""
         return None
 
+    @abstractmethod
     def hits(self, result: Any) -> Hits:
         """Document ids and scores of one search's result, best first, without documents that score 0."""
-        raise NotImplementedError
 
 
 def compare_hits(ours: Hits, theirs: Hits, tolerance: float = 1e-5) -> str | None:

@@ -31,14 +31,6 @@ from tests.search.stored import (
     segments_of,
 )
 
-
-@pytest.fixture
-def index(tmp_path: Path) -> Path:
-    path = tmp_path / "toy.lw"
-    save(path)
-    return path
-
-
 # --- Saving and opening ---
 
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/dispatch.hpp"
 #include "core/search/engine.hpp"
