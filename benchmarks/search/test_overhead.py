@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,11 +60,15 @@ def test_accepted_call(arena: Arena, scale: Scale, record: Callable[[Record], Re
     record(found)
 
 
-def test_import(scale: Scale, record: Callable[[Record], Record]) -> None:
+def test_import(scale: Scale, record: Callable[[Record], Record], tmp_path: Path) -> None:
     """``import likewise`` beside ``import numpy``, in fresh processes, in turn.
 
     Importing loads the parts at their first use, so the bars are put to the import with all that a search needs.
+    Both come from byte code, as pip installs them: a checkout under PYTHONDONTWRITEBYTECODE would be compiled anew by
+    each process, numpy would not.
     """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
     programs = {
         "numpy": "import numpy",
         "likewise": "import likewise; likewise.search.Index; likewise.load",
@@ -72,9 +78,12 @@ def test_import(scale: Scale, record: Callable[[Record], Record]) -> None:
     def seconds(program: str) -> float:
         clock = "process_time" if Clock.name == "cpu" else "perf_counter"
         program = f"from time import {clock} as now; t = now(); {program}; print(now() - t)"
-        out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", program]
+        out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         return float(out.stdout)
 
+    for program in programs.values():  # leaves the byte code
+        seconds(program)
     found: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(5 if scale.quick else 15):
         for name, times in found.items():

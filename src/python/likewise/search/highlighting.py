@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 
 from .analyzer import Analyzer
@@ -42,6 +41,8 @@ def highlight(
     -------
     str
     """
+    import html  # here: it loads the table of all named characters
+
     spans = analyzer.spans(text)
     found = [span for span in spans if span[0] in terms_idf]
     start, end = 0, len(text)
