@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likewise import _core
-from likewise.search.analyzer import ENGLISH_STOPWORDS, Analyzer
+from likewise.search.analyzer import Analyzer
+from likewise.search.stopwords import ENGLISH_STOPWORDS
 
 BARE = Analyzer(language=None)
 UNSPACED = (

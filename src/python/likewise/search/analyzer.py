@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _core
-from .._validation import check_text
+from .forms import NO_LIMIT, forms_of
 from .segmenting import JiebaWords
 from .stemming import Stems, stemmer_version, stems
+from .stopwords import check_stopwords
+from .token_batch import TokenBatch
+from .tokenizing import Span, Tokenizer, called, name_of
 
-ENGLISH_STOPWORDS = (
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
-    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
-)  # fmt: skip
-"""Lucene's list, which is also bm25s's."""
-
-Tokenizer = Callable[[str], Iterable[Any]]
 _CJK = {"bigram": "bigram", "unigram+bigram": "unigram+bigram", "jieba": "segmenter", None: "whole"}
-_NO_LIMIT = 2**32 - 1
-
-
-@dataclass(frozen=True, eq=False)
-class TokenBatch:
-    """The tokens of several texts, as one row each of a sparse matrix.
-
-    Attributes
-    ----------
-    indptr : int64[n + 1]
-        The tokens of text i are ``tokens[indptr[i]:indptr[i + 1]]``.
-    tokens : int32[nnz]
-        Positions in the vocabulary, in the order of the text.
-    vocabulary : list of str
-        The distinct tokens in order of first occurrence.
-    """
-
-    indptr: NDArray[np.int64]
-    tokens: NDArray[np.int32]
-    vocabulary: list[str]
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
-
-    def __getitem__(self, i: int) -> list[str]:
-        """The tokens of text i as strings."""
-        i = operator.index(i)
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"i: expected a text of the {len(self)} in the batch, got {i}")
-        i %= len(self)
-        return [self.vocabulary[token] for token in self.tokens[self.indptr[i] : self.indptr[i + 1]]]
 
 
 class Analyzer:
@@ -110,7 +72,7 @@ class Analyzer:
     _kind: str
     _parameters: dict[str, Any]
     _stems: Stems | None
-    _words: Callable[[str], list[tuple[str, int, int]]] | None
+    _words: Callable[[str], list[Span]] | None
     is_native: bool  # no Python callable finds the words
 
     def __init__(
@@ -139,7 +101,7 @@ class Analyzer:
             "unicode",
             {
                 "language": language,
-                "stopwords": _check_stopwords(stopwords, language, bool(lowercase)),
+                "stopwords": check_stopwords(stopwords, language, bool(lowercase)),
                 "stem": bool(stem) and language is not None,
                 "lowercase": bool(lowercase),
                 "min_length": minimum,
@@ -182,14 +144,14 @@ class Analyzer:
             lowercase=parameters["lowercase"],
             cjk=_CJK[parameters["cjk"]],
             min_length=parameters["min_length"],
-            max_length=_NO_LIMIT if parameters["max_length"] is None else parameters["max_length"],
+            max_length=NO_LIMIT if parameters["max_length"] is None else parameters["max_length"],
             stopwords=list(parameters["stopwords"]),
         )
         set_(self, "_core", core)
         set_(self, "_kind", kind)
         set_(self, "_parameters", parameters)
         set_(self, "_stems", stems(parameters["language"]) if parameters["stem"] else None)
-        words: Callable[[str], list[tuple[str, int, int]]] | None = None
+        words: Callable[[str], list[Span]] | None = None
         if parameters["cjk"] == "jieba" and parameters["tokenizer"] is None:
             words = JiebaWords(core)
         set_(self, "_words", words)
@@ -213,7 +175,7 @@ class Analyzer:
             forms = [form for form in self._core.normalise(self.surfaces(_check_text(text))) if form is not None]
         return forms if self._stems is None else self._stems.cached(forms)
 
-    def spans(self, text: str) -> list[tuple[str, int, int]]:
+    def spans(self, text: str) -> list[Span]:
         """Each token with the code points [start, end) of the text that it stands for.
 
         Raises
@@ -222,7 +184,7 @@ class Analyzer:
             If a tokenizer gives tokens without spans.
         """
         if self.is_native:
-            found: list[tuple[str, int, int]] = self._core.tokens(text)
+            found: list[Span] = self._core.tokens(text)
         else:
             pieces = self._surface_spans(_check_text(text))
             forms = self._core.normalise([surface for surface, _, _ in pieces])
@@ -262,45 +224,19 @@ class Analyzer:
         """The tokens of the tokenizer callable (or of jieba) before their forms are taken."""
         if self._words is not None:
             return [surface for surface, _, _ in self._words(text)]
-        return [token if isinstance(token, str) else token[0] for token in self._called(text)]
+        return [token if isinstance(token, str) else token[0] for token in called(self._parameters["tokenizer"], text)]
 
-    def _surface_spans(self, text: str) -> list[tuple[str, int, int]]:
+    def _surface_spans(self, text: str) -> list[Span]:
         if self._words is not None:
             return self._words(text)
         spans = []
-        for i, token in enumerate(self._called(text)):
+        for i, token in enumerate(called(self._parameters["tokenizer"], text)):
             if isinstance(token, str):
                 raise ValueError(
                     f"tokenizer: expected (token, start, end) where spans are needed, got str at token {i}"
                 )
             spans.append(token)
         return spans
-
-    def _called(self, text: str) -> Iterator[Any]:
-        """Checks what the tokenizer gives."""
-        given = self._parameters["tokenizer"](text)
-        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-            raise TypeError(f"tokenizer: expected an iterable of tokens, got {type(given).__name__}")
-        earlier = 0
-        for i, token in enumerate(given):
-            if isinstance(token, str):
-                yield token
-                continue
-            if not isinstance(token, tuple) or len(token) != 3 or not isinstance(token[0], str):
-                raise TypeError(
-                    f"tokenizer: expected str or (str, start, end), got {type(token).__name__} at token {i}"
-                )
-            start, end = token[1:]
-            for bound in (start, end):
-                if isinstance(bound, bool) or not isinstance(bound, (int, np.integer)):
-                    raise TypeError(f"tokenizer: expected int spans, got {type(bound).__name__} at token {i}")
-            if not earlier <= start <= end <= len(text):
-                raise ValueError(
-                    f"tokenizer: expected ascending spans within the {len(text)} characters of the text, "
-                    f"got ({start}, {end}) at token {i}"
-                )
-            earlier = int(start)
-            yield token[0], int(start), int(end)
 
     def stems_of(self, forms: list[str]) -> list[str] | None:
         """The terms of distinct forms in one call of PyStemmer; None where forms are their own terms."""
@@ -313,12 +249,9 @@ class Analyzer:
         else:
             words = self.surfaces(_check_text(text))
         forms = self._core.normalise(words)
-        unlimited = _core.search.Analyzer(
-            words="unicode", lowercase=self._parameters["lowercase"], cjk="whole", min_length=0,
-            max_length=_NO_LIMIT, stopwords=[],
-        ).normalise(words)  # fmt: skip
+        full_forms = forms_of(words, lowercase=self._parameters["lowercase"])
         reasons: list[tuple[str, str | None]] = []
-        for word, form, full in zip(words, forms, map(str, unlimited), strict=True):
+        for word, form, full in zip(words, forms, full_forms, strict=True):
             if form is not None:
                 reasons.append((word, None))
             elif len(full) < self._parameters["min_length"]:
@@ -385,7 +318,7 @@ class Analyzer:
             return {"kind": "plain"}
         params = {name: self._parameters[name] for name in self._NAMES}
         params["stopwords"] = list(params["stopwords"])
-        params["tokenizer"] = None if self.tokenizer is None else _name_of(self.tokenizer)
+        params["tokenizer"] = None if self.tokenizer is None else name_of(self.tokenizer)
         params["kind"] = "unicode"
         params["unicode_version"] = _core.search.unicode_version
         params["stemmer_version"] = stemmer_version() if self.stem else None
@@ -494,12 +427,6 @@ def _restore(kind: str, parameters: dict[str, Any]) -> Analyzer:
     return analyzer
 
 
-def _name_of(tokenizer: Tokenizer) -> str:
-    kind = tokenizer if hasattr(tokenizer, "__qualname__") else type(tokenizer)
-    module = getattr(kind, "__module__", None) or "builtins"  # method descriptors such as str.split have none
-    return f"{module}.{kind.__qualname__}"
-
-
 def _check_text(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError(f"text: expected str, got {type(text).__name__}")
@@ -522,34 +449,6 @@ def _check_language(language: object) -> None:
 def _check_length(name: str, value: object, least: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected int, got {type(value).__name__}")
-    if not least <= value < _NO_LIMIT:
-        raise ValueError(f"{name}: expected an integer from {least} to {_NO_LIMIT - 1}, got {value}")
+    if not least <= value < NO_LIMIT:
+        raise ValueError(f"{name}: expected an integer from {least} to {NO_LIMIT - 1}, got {value}")
     return int(value)
-
-
-def _check_stopwords(stopwords: object, language: str | None, lowercase: bool) -> tuple[str, ...]:
-    """The forms of the stop words, sorted."""
-    if stopwords is None or stopwords is False or (language is None and stopwords is True):
-        return ()
-    if stopwords is True or isinstance(stopwords, str):
-        if stopwords is True and language != "english":
-            raise ValueError(
-                f"stopwords: expected a list or None for language {language!r}, got True [only English stop words are "
-                "shipped]"
-            )
-        if stopwords is not True and stopwords != "english":
-            raise ValueError(f"stopwords: expected True, 'english', an iterable of str or None, got {stopwords!r}")
-        stopwords = ENGLISH_STOPWORDS
-    if not isinstance(stopwords, Iterable) or isinstance(stopwords, bytes):
-        raise TypeError(
-            f"stopwords: expected True, 'english', an iterable of str or None, got {type(stopwords).__name__}"
-        )
-    words: list[str] = list(stopwords)
-    for i, word in enumerate(words):
-        if not isinstance(word, str):
-            raise TypeError(f"stopwords: expected str, got {type(word).__name__} at position {i}")
-        check_text(word, f"stopwords[{i}]")
-    core = _core.search.Analyzer(
-        words="unicode", lowercase=lowercase, cjk="whole", min_length=0, max_length=_NO_LIMIT, stopwords=[]
-    )
-    return tuple(sorted({form for form in core.normalise(words) if form is not None}))

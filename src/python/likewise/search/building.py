@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .. import _core
 from .._progress import Progress, progress_bar
 from .._validation import check_bool, check_n_threads, describe
-from .analyzer import Analyzer, TokenBatch
+from .analyzer import Analyzer
 from .documents import Documents, Sink
+from .token_batch import TokenBatch
 
 _MAX_LISTED = 3
 _INT64 = np.iinfo(np.int64)

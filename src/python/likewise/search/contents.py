@@ -18,7 +18,7 @@ from .storage import StoredIndex
 
 
 class Contents:
-    """Base of `Index`: its attributes, properties and counts."""
+    """Base of `Searching`, and so of `Index`: its attributes, properties and counts."""
 
     __slots__ = (
         "_analyzer",
