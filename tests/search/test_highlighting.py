@@ -49,6 +49,34 @@ def test_window() -> None:
     assert highlight("x" * 30 + " a", {"x" * 30: 1.0}, BARE, max_chars=5) == "xxxxx"
 
 
+SENTENCE = "moving mass, at (least) cost; the others stay where they were, naïve"
+
+
+@pytest.mark.parametrize("analyzer", [ENGLISH, BARE, Analyzer(tokenizer=lambda text: _spans_of(r"\w+", text))])
+def test_no_window_cuts_through_a_word(analyzer: Analyzer) -> None:
+    # "at", "the", "they" and "were" are no tokens of the first analyzer, but words all the same.
+    for max_chars in range(7, len(SENTENCE)):
+        for term in ("mass", "cost", "where", "naïv", "none"):
+            shown = highlight(SENTENCE, {term: 1.0}, analyzer, max_chars=max_chars, pre="", post="")
+            border = r"(?:(?<!\w)|(?!\w))"
+            assert re.search(border + re.escape(shown) + border, SENTENCE), (max_chars, term, shown)
+            assert shown and shown == shown.strip() and len(shown) <= max_chars
+    assert highlight(SENTENCE, {"cost": 1.0}, analyzer, max_chars=18, pre="", post="") == "least) cost; the"
+
+
+def test_unspaced_words_are_cut_between_their_characters() -> None:
+    text = "北京大学生物系" * 9 + "สวัสดีครับ"
+    assert highlight(text, {"生物": 1.0}, BARE, max_chars=6) == "大学<mark>生物</mark>系北"
+    # A mark stays with its letter.
+    shown = [highlight(text, {"ครั": 1.0}, BARE, max_chars=n) for n in range(3, 8)]
+    best = ["<mark>ครั</mark>", "<mark>ครั</mark>บ", "<mark>ครั</mark>บ", "ดี<mark>ครั</mark>บ", "สดี<mark>ครั</mark>บ"]
+    assert shown == best
+
+
+def _spans_of(pattern: str, text: str) -> list[tuple[str, int, int]]:
+    return [(match[0], *match.span()) for match in re.finditer(pattern, text)]
+
+
 words = st.lists(st.sampled_from(["a", "bb", "ccc", "dddd", "<", "北京大", "eeeeeeee"]), max_size=30).map(" ".join)
 
 

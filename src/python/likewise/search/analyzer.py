@@ -218,13 +218,19 @@ class Analyzer:
 
         return tokenize(texts, self, n_threads=n_threads)
 
-    # What building needs.
+    # What building, highlighting and explaining need.
 
     def surfaces(self, text: str) -> list[str]:
         """The tokens of the tokenizer callable (or of jieba) before their forms are taken."""
         if self._words is not None:
             return [surface for surface, _, _ in self._words(text)]
         return [token if isinstance(token, str) else token[0] for token in called(self._parameters["tokenizer"], text)]
+
+    def words(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a text are, those included that are dropped later."""
+        if self.is_native:
+            return [(start, end) for start, end, _ in self._core.pieces(_check_text(text))]
+        return [(start, end) for _, start, end in self._surface_spans(_check_text(text))]
 
     def _surface_spans(self, text: str) -> list[Span]:
         if self._words is not None:

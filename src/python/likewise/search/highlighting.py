@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .analyzer import Analyzer
-
-Span = tuple[str, int, int]
+from .tokenizing import Span
 
 
 def highlight(
@@ -43,11 +42,10 @@ def highlight(
     """
     import html  # here: it loads the table of all named characters
 
-    spans = analyzer.spans(text)
-    found = [span for span in spans if span[0] in terms_idf]
+    found = [span for span in analyzer.spans(text) if span[0] in terms_idf]
     start, end = 0, len(text)
     if max_chars is not None and len(text) > max_chars:
-        start, end = _window(text, spans, found, terms_idf, max_chars)
+        start, end = _window(text, found, terms_idf, max_chars, analyzer)
     shown = html.escape if escape else str
     parts, at = [], start
     for first, last in _merged([(s, e) for _, s, e in found if s >= start and e <= end]):
@@ -68,7 +66,7 @@ def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _window(
-    text: str, spans: list[Span], found: list[Span], terms_idf: Mapping[str, float], max_chars: int
+    text: str, found: list[Span], terms_idf: Mapping[str, float], max_chars: int, analyzer: Analyzer
 ) -> tuple[int, int]:
     """The start and end of the best window. Some best window begins with a query term: those are tried, in one pass."""
     best_value, best = (0, 0.0), (0, 0)
@@ -91,13 +89,33 @@ def _window(
     start, end = best
     spare = max_chars - (end - start)
     start = max(0, min(start - spare // 2, len(text) - max_chars))
-    limit = start + max_chars
-    # Cut between words: never through one that is not marked either, unless nothing else is left.
-    inner = [(s, e) for _, s, e in spans if s < limit and e > start]
-    first_whole = min((s for s, _ in inner if s >= start), default=start)
-    last_whole = max((e for _, e in inner if e <= limit), default=limit)
-    if any(s < start < e for s, e in inner) and first_whole <= best[0]:
-        start = first_whole
-    if any(s < limit < e for s, e in inner) and last_whole >= best[1]:
-        limit = last_whole
-    return start, min(limit, len(text))
+    return _between_words(text, start, max_chars, best, analyzer)
+
+
+def _between_words(text: str, start: int, max_chars: int, kept: tuple[int, int], analyzer: Analyzer) -> tuple[int, int]:
+    """The window from `start` on without the parts of words at its ends, words that analysis drops included.
+
+    `kept` stays in it. Where words overlap, as bigrams of Chinese do, each one's ends are places to cut. A window that
+    would hold nothing but a part of a word is cut where it ends.
+    """
+    stop = min(len(text), kept[0] + max_chars)  # the window may move to the right by what it loses on the left
+    through_word = bytearray(stop - start + 1)  # whether a cut before this character goes through a word
+    borders = [0] if start == 0 else []
+    borders += [stop - start] if stop == len(text) else []
+    for first, last in analyzer.words(text):
+        if first < stop and last > start:
+            low, high = max(first + 1, start), min(last - 1, stop)
+            if low <= high:
+                through_word[low - start : high + 1 - start] = b"\1" * (high + 1 - low)
+            borders += [border - start for border in (first, last) if start <= border <= stop]
+    for border in borders:
+        through_word[border] = 0
+    left = start
+    while left < kept[0] and (through_word[left - start] or (start > 0 and text[left].isspace())):
+        left += 1
+    end = right = min(left + max_chars, len(text))
+    while right > max(left, kept[1]) and (
+        through_word[right - start] or (end < len(text) and text[right - 1].isspace())
+    ):
+        right -= 1
+    return (left, right) if text[left:right].strip() else (start, start + max_chars)
