@@ -38,6 +38,29 @@ def test_check_of_what_is_no_index(tmp_path: Path, capsys: pytest.CaptureFixture
         assert str(path) in err and err.startswith("likewise: error: ") and out == ""
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"hello\n", b'{"a": 1}', b"\x7fELF\x02\x01\x01" + bytes(200), b"\x93NUMPY\x01\x00v\x00"],
+)
+def test_check_of_a_file_of_another_kind(
+    content: bytes, index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").write_bytes(content)
+    assert main(["check", str(tmp_path / "other")]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"likewise: error: {tmp_path / 'other'}: expected a likewise file") and out == ""
+    assert "(not a likewise file)" in err
+    [manifest] = index.glob("manifest-*")
+    assert main(["check", str(manifest)]) == 2
+    # What was one of ours is damaged, whatever became of it.
+    [segment] = index.glob("segment-*")
+    whole = segment.read_bytes()
+    for damaged in (b"", whole[:1000], bytes(len(whole)), bytes(8) + whole[8:], whole[:100] + bytes(512) + whole[612:]):
+        segment.write_bytes(damaged)
+        assert main(["check", str(segment)]) == 1
+        assert segment.name in capsys.readouterr().out
+
+
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .._validation import check_bool, check_path
-from ..errors import CorruptFileError
-from .container import FORMAT_VERSION, Container, read_container
+from ..errors import CorruptFileError, UnsupportedFormatError
+from .container import FORMAT_VERSION, MAX_HEADER, Container, read_container, reads
 from .files import open_regular
 from .kinds import INDEX, kind_of, resolve
 
@@ -99,7 +99,7 @@ def check(path: str | os.PathLike[str], *, full: bool = True) -> CheckReport:
     FileNotFoundError, PermissionError, OSError
         There is nothing to check at `path`, or it cannot be read.
     UnsupportedFormatError
-        Not a file of likewise, or of a later version.
+        Nothing shows that this was ever a file of likewise, or it is of a later version.
 
     Examples
     --------
@@ -122,12 +122,26 @@ def file_problems(path: str | os.PathLike[str], report: CheckReport, full: bool)
     try:
         container = read_container(path, verify="header")
     except CorruptFileError as problem:
+        if not _shows_a_container(path):
+            raise UnsupportedFormatError(path, "something else (not a likewise file)", reads()) from None
         report.files.append((Path(path).name, Path(path).stat().st_size))
         yield problem
         return
     kind_of(container)
     report.files.append((Path(path).name, container.size))
     yield from content_problems(container, full)
+
+
+def _shows_a_container(path: str | os.PathLike[str]) -> bool:
+    """Whether a file that is no sound container may have been one: what is empty or all zeros lost its content.
+
+    A single damaged place cannot hide all marks of a header.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        start = file.read(8 + MAX_HEADER)
+    if start.startswith(b"{"):
+        return False  # a manifest: a container begins with a length
+    return not start.strip(b"\0") or any(mark in start for mark in (b'"likewise"', b'"xxh3:', b'"__check"'))
 
 
 def content_problems(container: Container, full: bool) -> Iterator[CorruptFileError]:

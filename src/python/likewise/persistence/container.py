@@ -340,7 +340,7 @@ class _Parser:
         requires = tuple(name for name in metadata["requires"].split(",") if name)
         unknown = [name for name in requires if name not in FEATURES]
         if unknown:
-            raise UnsupportedFormatError(self.path, f"the required feature {unknown[0]!r}", _reads())
+            raise UnsupportedFormatError(self.path, f"the required feature {unknown[0]!r}", reads())
         entries = {name: self._entry(name, entry) for name, entry in header.items() if name != "__metadata__"}
         self._layout(entries, len(self.data) - len(prefix))
         arrays, offsets, fillers = {}, {}, {}
@@ -392,12 +392,14 @@ class _Parser:
 
     def _metadata(self, header: dict[str, Any], sound: bool) -> dict[str, str]:
         metadata = header.get("__metadata__")
-        doubt = "" if sound else " (or a damaged file: the check of its header differs)"
+        doubt = "" if sound else "or a damaged file: the check of its header differs"
         if not isinstance(metadata, dict) or metadata.get("format") != "likewise":
-            raise UnsupportedFormatError(self.path, f"not a likewise file{doubt}", _reads())
+            raise UnsupportedFormatError(
+                self.path, f"something else (not a likewise file{doubt and ', ' + doubt})", reads()
+            )
         if metadata.get("format_version") != str(FORMAT_VERSION):
             found = repr(metadata.get("format_version"))[:40]
-            raise UnsupportedFormatError(self.path, f"format_version {found}{doubt}", _reads())
+            raise UnsupportedFormatError(self.path, f"format_version {found}{doubt and f' ({doubt})'}", reads())
         if not all(isinstance(value, str) for value in metadata.values()):
             raise self.error("header", "expected strings in __metadata__", 8)
         for name in ("kind", "kind_version", "params", "requires"):
@@ -475,6 +477,7 @@ class _Parser:
         return {name: int(value, 16) for name, value in stored.items()}
 
 
-def _reads() -> str:
+def reads() -> str:
+    """What this version opens, for errors."""
     features = f" and the features {', '.join(sorted(FEATURES))}" if FEATURES else ""
     return f"a likewise file of format_version {FORMAT_VERSION}{features}"
