@@ -39,7 +39,7 @@ def test_index_json_report(papers: Path, tmp_path: Path, capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert (report["n_docs"], report["n_terms"], report["n_postings"]) == (3, 5, 5)
-    assert report["n_bytes"] == sum(file.stat().st_size for file in path.iterdir())
+    assert report["n_bytes"] == sum(file.stat().st_size for file in path.glob("segment-*"))
     assert set(report) >= {"path", "seconds", "documents_per_second"}
     assert err == ""
 
@@ -97,7 +97,10 @@ def test_index_overwrite(papers: Path, index: Path, capsys: pytest.CaptureFixtur
     assert main(["index", str(papers), str(index)]) == 2
     assert capsys.readouterr().err == f"likewise: error: {index}: exists already [--overwrite replaces an index]\n"
     assert {file.name: file.read_bytes() for file in index.iterdir()} == before
-    assert main(["index", str(papers), str(index), "--text-field", "title", "--overwrite"]) == 0
+    assert main(["index", str(papers), str(index), "--text-field", "title", "--overwrite", "--json"]) == 0
+    # The replaced index still lies there, but is no part of the new one.
+    [new] = {file.name for file in index.glob("segment-*")} - before.keys()
+    assert json.loads(capsys.readouterr().out)["n_bytes"] == (index / new).stat().st_size
     assert Index.open(index).n_postings == 5
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from likewise.persistence import inspect
 from likewise.search import Index
 
 from .documents import Documents, guess_format, open_binary
@@ -53,8 +54,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def size_on_disk(path: str | os.PathLike[str]) -> int:
-    """Bytes of the files of an index."""
-    return sum(entry.stat().st_size for entry in Path(path).iterdir() if entry.is_file())
+    """Bytes of the data files of the newest generation: an index that was replaced is kept beside it for a while."""
+    n_bytes: int = inspect(path)["n_bytes"]
+    return n_bytes
 
 
 def refuse_existing(path: str) -> None:
