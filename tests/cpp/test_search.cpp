@@ -186,6 +186,27 @@ CASE(concurrent_first_use) {
   }
 }
 
+CASE(absurd_parameters_are_refused) {
+  const Corpus corpus = make_corpus(20, 30, 5);
+  const auto refused = [&](double k1, double b, double delta) {
+    Scoring scoring;
+    scoring.k1 = k1, scoring.b = b, scoring.delta = delta;
+    try {
+      Index::validate(corpus.built->arrays(), corpus.built, scoring, false, true);
+    } catch (const value_error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(!refused(0, 0, 0));
+  CHECK(!refused(1e6, 1, 1e-6));
+  CHECK(refused(1e300, 0.75, 0));
+  CHECK(refused(-1, 0.75, 0));
+  CHECK(refused(std::nan(""), 0.75, 0));
+  CHECK(refused(1.2, 1.1, 0));
+  CHECK(refused(1.2, 0.75, 1e-9));
+}
+
 CASE(each_single_corruption_is_refused) {
   const Corpus corpus = make_corpus(200, 30, 5);
   const auto refused = [&](const auto& corrupt) {

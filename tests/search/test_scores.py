@@ -92,6 +92,16 @@ PARAMETERS: list[dict[str, Any]] = [
     {"variant": "bm25l", "delta": 0.0, "k1": 0.0},
     {"variant": "lucene", "b": 0.0},
 ]
+EXTREMES: list[dict[str, Any]] = [
+    *({"variant": variant, "k1": k1, "k3": k3} for variant in VARIANTS for k1, k3 in ((1e-6, 1e6), (1e6, 1e-6))),
+    *(
+        {"variant": variant, "k1": k1, "delta": delta, "nonoccurrence": nonoccurrence}
+        for variant in ("bm25l", "bm25+")
+        for k1 in (1e-6, 1.2, 1e6)
+        for delta in (1e-6, 1e6)
+        for nonoccurrence in (True, False)
+    ),
+]
 CORPORA = {
     "zipf": lambda: zipf(400, 300, 30, 1),
     "short": lambda: zipf(1000, 50, 2, 2),
@@ -116,6 +126,22 @@ def test_reference(corpus: str, parameters: dict[str, Any]) -> None:
         # Documents whose float64 scores differ in the last bits may change places; the sets of clear winners may not.
         apart = [a for (a, x), (_, y) in pairwise(wanted) if x > y * (1 + 1e-12)]
         assert set(apart) <= set(hits.doc_ids.tolist())
+
+
+@pytest.mark.parametrize("parameters", EXTREMES, ids=str)
+def test_extreme_parameters(parameters: dict[str, Any]) -> None:
+    """At the ends of what is allowed no document is lost, and scores keep their precision."""
+    documents = zipf(400, 300, 30, 1)
+    reference = BM25Reference(documents, **parameters)
+    single = index(documents, **parameters)
+    for query in queries(documents, 12, 3):
+        expected = reference.scores(query)
+        np.testing.assert_allclose(single.scores(query), expected, rtol=1e-6, atol=1e-30)
+        worth = [term for term in query if term in reference.postings and reference.idf(term) > 0]
+        matching = {d for term in worth for d in reference.postings[term]}
+        assert set(single.search(query, len(documents)).doc_ids.tolist()) == matching
+        light = dict.fromkeys(worth, 1e-12)
+        assert set(single.search(light, len(documents)).doc_ids.tolist()) == matching
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

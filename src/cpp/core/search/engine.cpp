@@ -10,9 +10,22 @@
 
 namespace likewise::search {
 
+namespace {
+
+/// Far beyond these limits impacts vanish in a float, or overflow: documents would be missing without a word.
+void check_scoring(const Scoring& scoring) {
+  const auto fits = [](double x) { return x == 0 || (x >= 1e-6 && x <= 1e6); };
+  if (!fits(scoring.k1)) throw value_error("k1: expected 0, or a number from 1e-06 to 1e+06");
+  if (!fits(scoring.delta)) throw value_error("delta: expected 0, or a number from 1e-06 to 1e+06");
+  if (!(scoring.b >= 0 && scoring.b <= 1)) throw value_error("b: expected a number from 0 to 1");
+}
+
+}  // namespace
+
 std::unique_ptr<Index> Index::validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
                                        const Scoring& scoring, bool float64, bool full,
                                        std::optional<std::uint64_t> n_tokens, const BlockVisitor& before_block) {
+  check_scoring(scoring);
   Segment segment(arrays, std::move(owner), full, n_tokens, before_block);
   if (float64) return std::make_unique<Engine<double>>(std::move(segment), scoring);
   return std::make_unique<Engine<float>>(std::move(segment), scoring);

@@ -93,13 +93,13 @@ class Index(Searching):
             How texts become tokens; queries go through the same. None: documents are sequences of tokens.
         variant : {"lucene", "robertson", "atire", "bm25l", "bm25+", "bm25", "okapi"}
             The formula of idf and f.
-        k1 : float, >= 0
+        k1 : float, 0 or from 1e-6 to 1e6
             How fast a term's repetition saturates.
         b : float in [0, 1]
             How much a document's length counts.
-        delta : float, >= 0, optional
+        delta : float, 0 or from 1e-6 to 1e6, optional
             Lower bound of f for bm25l (default 0.5) and bm25+ (default 1); None for all others.
-        k3 : float, >= 0, optional
+        k3 : float, 0 or from 1e-6 to 1e6, optional
             Saturation of a query term's count qtf: w_t = (k3 + 1) qtf / (k3 + qtf). None: w_t = qtf. 0: w_t = 1.
         nonoccurrence : bool
             For bm25l and bm25+: whether f(0) counts for documents that lack a term.

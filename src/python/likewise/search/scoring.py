@@ -11,6 +11,7 @@ from .._validation import check_bool, check_choice, check_scalar_float, describe
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+", "bm25", "okapi")
 DTYPES = ("float32", "float64")
+_LARGEST = 1e6  # of k1, k3 and delta, as in the core: far beyond it scores vanish in a float32, or overflow
 _DEFAULT_DELTA = {"bm25l": 0.5, "bm25+": 1.0}
 
 
@@ -38,10 +39,10 @@ class Scoring:
             raise ValueError(f"delta: expected None for variant {variant!r}, which has none, got {describe(delta)}")
         return cls(
             variant=variant,
-            k1=check_scalar_float(k1, "k1", minimum=0.0),
+            k1=_check_parameter(k1, "k1"),
             b=check_scalar_float(b, "b", minimum=0.0, maximum=1.0),
-            delta=None if delta is None else check_scalar_float(delta, "delta", minimum=0.0),
-            k3=None if k3 is None else check_scalar_float(k3, "k3", minimum=0.0),
+            delta=None if delta is None else _check_parameter(delta, "delta"),
+            k3=None if k3 is None else _check_parameter(k3, "k3"),
             nonoccurrence=check_bool(nonoccurrence, "nonoccurrence"),
             dtype=_check_dtype(dtype),
         )
@@ -83,6 +84,14 @@ class Scoring:
         if self.variant in ("lucene", "robertson"):
             return saturation
         return (k1 + 1) * saturation + (delta if self.variant == "bm25+" else 0.0)
+
+
+def _check_parameter(value: object, name: str) -> float:
+    """0, or a number that leaves a float32 room for impacts and weights of very different sizes."""
+    number = check_scalar_float(value, name)
+    if number != 0.0 and not 1 / _LARGEST <= number <= _LARGEST:
+        raise ValueError(f"{name}: expected 0, or a number from {1 / _LARGEST:g} to {_LARGEST:g}, got {number:g}")
+    return number
 
 
 def _check_dtype(dtype: object) -> str:

@@ -19,7 +19,7 @@ enum class Variant { lucene, robertson, atire, bm25l, bm25plus, bm25, okapi };
 
 struct Scoring {
   Variant variant = Variant::lucene;
-  double k1 = 1.2, b = 0.75, delta = 0.0;
+  double k1 = 1.2, b = 0.75, delta = 0.0;  // k1 and delta: 0, or from 1e-6 to 1e6; b: from 0 to 1
   bool nonoccurrence = true;  // bm25l and bm25+: f(0) counts for documents that lack the term
 };
 
@@ -70,8 +70,8 @@ struct Keyword {
 class Index {
  public:
   /// The sole maker. `full`: every posting is checked now; otherwise each term's postings are checked when they are
-  /// first used. Throws corrupt_error naming the array. `owner` keeps the arrays alive. `n_tokens`, the sum of the
-  /// document lengths, is believed until the full check; without it they are added up.
+  /// first used. Throws corrupt_error naming the array, value_error naming the parameter. `owner` keeps the arrays
+  /// alive. `n_tokens`, the sum of the document lengths, is believed until the full check; without it they are added up.
   static std::unique_ptr<Index> validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
                                          const Scoring& scoring, bool float64, bool full,
                                          std::optional<std::uint64_t> n_tokens = {},
