@@ -35,10 +35,17 @@ using Random = std::mt19937_64;
   std::abort();
 }
 
-/// The arrays of a segment as bytes, in the order of SegmentArrays.
+/// The arrays of a segment as bytes, in the order of for_each_array.
 struct Input {
-  static constexpr std::array<std::size_t, 9> kItem{4, 8, 4, 1, 8, 4, 8, 1, 4};
-  std::array<Bytes, 9> arrays;
+  static constexpr std::size_t kArrays = 9;
+  /// Bytes of an entry of array i.
+  static std::size_t item(std::size_t i) {
+    std::size_t size = 0, at = 0;
+    SegmentArrays none;
+    for_each_array([&](const char*, const auto& a) { size = at++ == i ? sizeof(*a.data) : size; }, none);
+    return size;
+  }
+  std::array<Bytes, kArrays> arrays;
   std::uint8_t options = 0;  // bit 0: full check, bits 1-3: variant
 
   Bytes serialise() const {
@@ -54,56 +61,33 @@ struct Input {
     if (size < 1) return false;
     input.options = data[0];
     std::size_t at = 1;
-    for (std::size_t i = 0; i < 9; ++i) {
+    for (std::size_t i = 0; i < kArrays; ++i) {
       if (size - at < 4) return false;
       std::uint32_t length = 0;
       for (std::size_t b = 0; b < 4; ++b) length |= static_cast<std::uint32_t>(data[at + b]) << (8 * b);
       at += 4;
       if (length > size - at) return false;
-      input.arrays[i].assign(data + at, data + at + length - length % kItem[i]);
+      input.arrays[i].assign(data + at, data + at + length - length % item(i));
       at += length;
     }
     return true;
   }
 };
 
-/// Entries in memory of exactly their size, so that a sanitizer sees the first byte behind them.
-template <class T>
-struct Exact {
-  std::unique_ptr<T[]> data;
-  std::size_t size;
-  explicit Exact(const Bytes& bytes) : data(new T[bytes.size() / sizeof(T)]), size(bytes.size() / sizeof(T)) {
-    if (size > 0) std::memcpy(data.get(), bytes.data(), size * sizeof(T));
-  }
-  operator span<const T>() const { return {data.get(), size}; }
-};
-
-struct Owner {
-  Exact<std::uint32_t> document_lengths;
-  Exact<std::uint64_t> posting_offsets;
-  Exact<std::uint32_t> posting_documents;
-  Exact<std::uint8_t> posting_frequencies;
-  Exact<std::uint64_t> large_positions;
-  Exact<std::uint32_t> large_frequencies;
-  Exact<std::uint64_t> term_offsets;
-  Exact<std::uint8_t> term_bytes;
-  Exact<std::uint32_t> term_slots;
-  explicit Owner(const Input& in)
-      : document_lengths(in.arrays[0]), posting_offsets(in.arrays[1]), posting_documents(in.arrays[2]),
-        posting_frequencies(in.arrays[3]), large_positions(in.arrays[4]), large_frequencies(in.arrays[5]),
-        term_offsets(in.arrays[6]), term_bytes(in.arrays[7]), term_slots(in.arrays[8]) {}
-  SegmentArrays arrays() const {
-    SegmentArrays a;
-    a.document_lengths = document_lengths;
-    a.posting_offsets = posting_offsets;
-    a.posting_documents = posting_documents;
-    a.posting_frequencies = posting_frequencies;
-    a.large_positions = large_positions;
-    a.large_frequencies = large_frequencies;
-    a.term_offsets = term_offsets;
-    a.term_bytes = term_bytes;
-    a.term_slots = term_slots;
-    return a;
+/// Views of entries in memory of exactly their size, so that a sanitizer sees the first byte behind them.
+struct Owner : SegmentArrays {
+  std::array<std::unique_ptr<std::uint8_t[]>, Input::kArrays> memory;
+  explicit Owner(const Input& in) {
+    std::size_t i = 0;
+    const auto fill = [&](const char*, auto& view) {
+      const Bytes& bytes = in.arrays.at(i);
+      memory[i].reset(new std::uint8_t[bytes.size()]);
+      std::copy(bytes.begin(), bytes.end(), memory[i].get());
+      using Span = std::remove_reference_t<decltype(view)>;
+      view = Span{reinterpret_cast<decltype(view.data)>(memory[i].get()), bytes.size() / sizeof(*view.data)};
+      ++i;
+    };
+    for_each_array(fill, static_cast<SegmentArrays&>(*this));
   }
 };
 
@@ -191,7 +175,7 @@ Outcome run_one(const Input& input) {
   const bool full = (input.options & 1) != 0;
   std::unique_ptr<Index> index;
   try {
-    index = Index::validate(owner->arrays(), owner, scoring, true, full);
+    index = Index::validate(*owner, owner, scoring, true, full);
   } catch (const corrupt_error&) {
     return kRefused;
   }
@@ -230,23 +214,15 @@ Input sound_input(Random& random) {
   const Builder::Result built = builder.finish(scanner);
   Input input;
   const SegmentArrays a = built.arrays();
-  const auto put = [&](std::size_t i, const auto& s) { input.arrays[i] = bytes_of(s.data, s.size * sizeof(*s.data)); };
-  put(0, a.document_lengths);
-  put(1, a.posting_offsets);
-  put(2, a.posting_documents);
-  put(3, a.posting_frequencies);
-  put(4, a.large_positions);
-  put(5, a.large_frequencies);
-  put(6, a.term_offsets);
-  put(7, a.term_bytes);
-  put(8, a.term_slots);
+  std::size_t i = 0;
+  for_each_array([&](const char*, const auto& s) { input.arrays.at(i++) = bytes_of(s.data, s.size * sizeof(*s.data)); }, a);
   input.options = static_cast<std::uint8_t>(random());
   return input;
 }
 
 /// Changes one entry, the length, or the order of one array.
 void mutate(Input& input, Random& random) {
-  const std::size_t which = random() % 9, item = Input::kItem[which];
+  const std::size_t which = random() % Input::kArrays, item = Input::item(which);
   Bytes& a = input.arrays[which];
   const std::size_t n = a.size() / item;
   const auto set = [&](std::size_t i, std::uint64_t value) { std::memcpy(a.data() + i * item, &value, item); };

@@ -185,15 +185,7 @@ py::dict finish(PyBuilder& self, PyScanner& scanner) {
     result = self.object.finish(scanner.object);
   }
   py::dict arrays;
-  arrays["document_lengths"] = array_from(std::move(result.document_lengths));
-  arrays["posting_offsets"] = array_from(std::move(result.posting_offsets));
-  arrays["posting_documents"] = array_from(std::move(result.posting_documents));
-  arrays["posting_frequencies"] = array_from(std::move(result.posting_frequencies));
-  arrays["large_positions"] = array_from(std::move(result.large_positions));
-  arrays["large_frequencies"] = array_from(std::move(result.large_frequencies));
-  arrays["term_offsets"] = array_from(std::move(result.term_offsets));
-  arrays["term_bytes"] = array_from(std::move(result.term_bytes));
-  arrays["term_slots"] = array_from(std::move(result.term_slots));
+  search::for_each_array([&](const char* name, auto& array) { arrays[name] = array_from(std::move(array)); }, result);
   if (!result.form_offsets.empty()) {
     arrays["form_offsets"] = array_from(std::move(result.form_offsets));
     arrays["form_bytes"] = array_from(std::move(result.form_bytes));

@@ -342,15 +342,7 @@ TextStore::Result TextStore::finish() {
 
 SegmentArrays Builder::Result::arrays() const {
   SegmentArrays a;
-  a.document_lengths = document_lengths;
-  a.posting_offsets = posting_offsets;
-  a.posting_documents = posting_documents;
-  a.posting_frequencies = posting_frequencies;
-  a.large_positions = large_positions;
-  a.large_frequencies = large_frequencies;
-  a.term_offsets = term_offsets;
-  a.term_bytes = term_bytes;
-  a.term_slots = term_slots;
+  for_each_array([](const char*, auto& view, const auto& array) { view = array; }, a, *this);
   return a;
 }
 

@@ -36,6 +36,21 @@ struct SegmentArrays {
   span<const std::uint32_t> term_slots;            // hash table of the terms
 };
 
+/// Calls visit(name, member...) for each array of a segment, in this order. The structs have members of these names, as
+/// SegmentArrays and Builder::Result do.
+template <class Visit, class... Structs>
+void for_each_array(const Visit& visit, Structs&... structs) {
+  visit("document_lengths", structs.document_lengths...);
+  visit("posting_offsets", structs.posting_offsets...);
+  visit("posting_documents", structs.posting_documents...);
+  visit("posting_frequencies", structs.posting_frequencies...);
+  visit("large_positions", structs.large_positions...);
+  visit("large_frequencies", structs.large_frequencies...);
+  visit("term_offsets", structs.term_offsets...);
+  visit("term_bytes", structs.term_bytes...);
+  visit("term_slots", structs.term_slots...);
+}
+
 struct Statistics {
   std::uint64_t n_docs = 0, n_terms = 0, n_postings = 0, n_tokens = 0;
   double average_length = 0.0;
