@@ -127,6 +127,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         INDEX.score_some,
         dict(**QUERY, documents=IDS, out=np.zeros(3, np.float32)),
     ),
+    "search.Index.score_some_batch": lambda: (
+        INDEX.score_some_batch,
+        dict(**QUERIES, documents=IDS, out=np.zeros((2, 3), np.float32), n_threads=2),
+    ),
     "search.Index.search": lambda: (INDEX.search, dict(**QUERY, k=2, exhaustive=False, excluded=-1, n_threads=1)),
     "search.Index.search_batch": lambda: (INDEX.search_batch, dict(**QUERIES, k=2, exhaustive=False, n_threads=2)),
     "search.Index.search_tokens": lambda: (
@@ -300,7 +304,7 @@ def test_documents_outside_the_index_are_refused(bad: int) -> None:
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError, match="^document: "):
             function(**{**arguments, "document": bad})
-    for name in ("related", "score_some"):
+    for name in ("related", "score_some", "score_some_batch"):
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError, match="^document"):
             function(**{**arguments, "documents": np.array([0, bad, 1], np.int64)})
@@ -317,7 +321,7 @@ def test_terms_outside_the_index_are_refused(bad: int) -> None:
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError, match="^term: "):
             function(**{**arguments, "term": bad})
-    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "baseline"):
+    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "score_some_batch", "baseline"):
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError, match="^terms: "):
             function(**{**arguments, "terms": np.array([0, bad, 1], np.uint32)})
@@ -327,14 +331,14 @@ def test_terms_outside_the_index_are_refused(bad: int) -> None:
     "indptr", [[], [0], [1, 2, 3], [0, 2, 1, 3], [0, 2, 4], [0, 2], [0, -1, 3], [0, 2**62, 3], [-(2**63), 0, 3]]
 )
 def test_offsets_that_break_their_rules_are_refused(indptr: list[int]) -> None:
-    for name in ("search_batch", "score_batch"):
+    for name in ("search_batch", "score_batch", "score_some_batch"):
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError, match="^indptr: "):
             function(**{**arguments, "indptr": np.array(indptr, np.int64)})
 
 
 def test_arrays_of_unequal_length_are_refused() -> None:
-    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "baseline"):
+    for name in ("search", "search_batch", "score_all", "score_some", "score_batch", "score_some_batch", "baseline"):
         function, arguments = CALLS[f"search.Index.{name}"]()
         with pytest.raises(InternalError):
             function(**{**arguments, "weights": np.ones(2)})

@@ -57,6 +57,10 @@ def check(documents: Documents, asked: Sequence[Query], ks: list[int], **paramet
                     assert (batch.doc_ids[row, len(best[0]) :] == -1).all()
                     assert (batch.scores[row, len(best[0]) :] == -np.inf).all()
     assert np.array_equal(bits(ix.scores_batch(asked, n_threads=2)), bits(np.stack([ix.scores(q) for q in asked])))
+    some = np.random.default_rng(1).integers(0, max(1, len(ix)), min(50, len(ix)))
+    for n_threads in (1, 2):
+        table = ix.scores_batch(asked, ids=some, n_threads=n_threads)
+        assert np.array_equal(bits(table), bits(np.stack([ix.scores(q)[some] for q in asked])))
 
 
 CORPORA = {"zipf": lambda: zipf(700, 200, 20, 1), "tiny": lambda: zipf(3, 5, 3, 2)} | {

@@ -42,20 +42,13 @@ std::shared_ptr<const void> keep_alive(py::object object) {
 std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& variant, double k1, double b, double delta,
                                 bool nonoccurrence, bool float64, bool full, std::optional<std::uint64_t> n_tokens,
                                 const py::object& before_block) {
-  const auto view = [&](const char* name, auto sample) -> span<const decltype(sample)> {
-    if (!arrays.contains(name)) throw boundary_error(std::string(name) + ": expected this array, got none");
-    return input<decltype(sample)>(arrays[name], name);
-  };
   search::SegmentArrays a;
-  a.document_lengths = view("document_lengths", std::uint32_t());
-  a.posting_offsets = view("posting_offsets", std::uint64_t());
-  a.posting_documents = view("posting_documents", std::uint32_t());
-  a.posting_frequencies = view("posting_frequencies", std::uint8_t());
-  a.large_positions = view("large_positions", std::uint64_t());
-  a.large_frequencies = view("large_frequencies", std::uint32_t());
-  a.term_offsets = view("term_offsets", std::uint64_t());
-  a.term_bytes = view("term_bytes", std::uint8_t());
-  a.term_slots = view("term_slots", std::uint32_t());
+  search::for_each_array(
+      [&](const char* name, auto& view) {
+        if (!arrays.contains(name)) throw boundary_error(std::string(name) + ": expected this array, got none");
+        view = input<std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>>(arrays[name], name);
+      },
+      a);
   search::Scoring scoring;
   scoring.variant = variant_of(variant);
   scoring.k1 = k1;
@@ -120,6 +113,14 @@ Query query_of(const Index& index, span<const std::uint32_t> terms, span<const d
 void check_document(const Index& index, std::int64_t document) {
   if (document < 0 || static_cast<std::uint64_t>(document) >= index.statistics().n_docs)
     throw boundary_error("document: expected a document of the index, got " + std::to_string(document));
+}
+
+/// A copy that has been checked: while it is used, another thread may write into the caller's array.
+std::vector<std::int64_t> documents_of(const Index& index, const py::object& documents) {
+  const auto ids = input<std::int64_t>(documents, "documents");
+  std::vector<std::int64_t> copied(ids.data, ids.data + ids.size);
+  for (const std::int64_t document : copied) check_document(index, document);
+  return copied;
 }
 
 py::tuple run(const Index& index, const Query& query, std::size_t k, bool exhaustive, std::int64_t excluded, unsigned n_threads) {
@@ -207,9 +208,7 @@ py::tuple run_batch(const Index& index, const py::object& indptr, const py::obje
 
 py::tuple run_related(const Index& index, const py::object& documents, std::size_t k, bool full, std::size_t n_keywords,
                       double min_df, double max_df, double k3, unsigned n_threads) {
-  const auto ids = input<std::int64_t>(documents, "documents");
-  const std::vector<std::int64_t> copied(ids.data, ids.data + ids.size);
-  for (const std::int64_t document : copied) check_document(index, document);
+  const std::vector<std::int64_t> copied = documents_of(index, documents);
   search::RelatedOptions options;
   options.full = full;
   options.n_keywords = n_keywords;
@@ -338,9 +337,7 @@ void register_search(py::module_& m) {
            [](const Index& i, const py::object& terms, const py::object& weights, const py::object& documents,
               const py::object& out) {
              const Query query = query_of(i, input<std::uint32_t>(terms, "terms"), input<double>(weights, "weights"));
-             const auto ids = input<std::int64_t>(documents, "documents");
-             const std::vector<std::int64_t> copied(ids.data, ids.data + ids.size);
-             for (const std::int64_t document : copied) check_document(i, document);
+             const std::vector<std::int64_t> copied = documents_of(i, documents);
              void* scores = score_output(i, out, 1, copied.size(), 1);
              const NativeCall call;
              i.score_some(query, copied, scores);
@@ -356,6 +353,19 @@ void register_search(py::module_& m) {
              parallel_for(queries.size(), n_threads, [&](std::size_t q) { i.score_all(queries[q], scores + q * row); });
            },
            py::arg("indptr"), py::arg("terms"), py::arg("weights"), py::arg("out"), py::arg("n_threads"))
+      .def("score_some_batch",
+           [](const Index& i, const py::object& indptr, const py::object& terms, const py::object& weights,
+              const py::object& documents, const py::object& out, unsigned n_threads) {
+             const std::vector<Query> queries = queries_of(i, indptr, terms, weights);
+             const std::vector<std::int64_t> copied = documents_of(i, documents);
+             const std::size_t row = copied.size() * (i.float64() ? 8 : 4);
+             char* scores = static_cast<char*>(score_output(i, out, 2, copied.size(), queries.size()));
+             const NativeCall call;
+             parallel_for(queries.size(), n_threads,
+                          [&](std::size_t q) { i.score_some(queries[q], copied, scores + q * row); });
+           },
+           py::arg("indptr"), py::arg("terms"), py::arg("weights"), py::arg("documents"), py::arg("out"),
+           py::arg("n_threads"))
       .def("baseline",
            [](const Index& i, const py::object& terms, const py::object& weights) {
              const FloatEnvironment environment;

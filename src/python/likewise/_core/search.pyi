@@ -143,6 +143,15 @@ class Index:
         out: NDArray[Any],
         n_threads: int,
     ) -> None: ...
+    def score_some_batch(
+        self,
+        indptr: NDArray[np.int64],
+        terms: NDArray[np.uint32],
+        weights: NDArray[np.float64],
+        documents: NDArray[np.int64],
+        out: NDArray[Any],
+        n_threads: int,
+    ) -> None: ...
     def baseline(self, terms: NDArray[np.uint32], weights: NDArray[np.float64]) -> float: ...
     def keywords(
         self, document: int, n: int, min_df: float, max_df: float

@@ -127,8 +127,7 @@ class Searching(Contents):
         if doc_ids is None:
             self._engine.score_batch(offsets, terms, weights, out, n_threads)
         else:
-            for row, (begin, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-                self._engine.score_some(terms[begin:end], weights[begin:end], doc_ids, out[row])
+            self._engine.score_some_batch(offsets, terms, weights, doc_ids, out, n_threads)
         return out
 
     def _output(
