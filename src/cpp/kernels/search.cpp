@@ -163,46 +163,49 @@ std::size_t collect_at(const std::uint32_t* at, std::size_t n, std::uint32_t beg
   return count;
 }
 
-std::size_t count_descents(const std::uint32_t* values, std::size_t n, std::uint32_t* largest) {
+std::size_t count_descents(const std::uint32_t* values, std::size_t n) {
   using V = vec<std::uint32_t>;
   constexpr std::size_t w = lanes<std::uint32_t>;
-  V descents[2] = {}, top[2] = {};
-  std::size_t i = 0;
-  for (; i + 2 * w + 1 <= n; i += 2 * w) {
-    for (std::size_t j = 0; j < 2; ++j) {
-      const V a = load(values + i + j * w), b = load(values + i + j * w + 1);
-      descents[j] -= (V)(a >= b);  // a true lane is -1
-      top[j] = maximum(top[j], a);
+  std::size_t i = 0, count = 0;
+  if (n >= w) {
+    // The neighbours are shifted in: loading them anew, across the borders of cache lines, is a fifth slower.
+    V descents[2] = {}, a = load(values);
+    for (; i + 3 * w <= n; i += 2 * w) {
+      const V b = load(values + i + w), c = load(values + i + 2 * w);
+      descents[0] -= (V)(a >= following(a, b));  // a true lane is -1
+      descents[1] -= (V)(b >= following(b, c));
+      a = c;
     }
+    for (std::size_t k = 0; k < w; ++k) count += descents[0][k] + descents[1][k];
   }
-  std::size_t count = 0;
-  for (std::size_t j = 0; j < 2; ++j)
-    for (std::size_t k = 0; k < w; ++k) {
-      count += descents[j][k];
-      if (top[j][k] > *largest) *largest = top[j][k];
-    }
-  for (; i < n; ++i) {
-    count += i + 1 < n && values[i] >= values[i + 1];
-    if (values[i] > *largest) *largest = values[i];
-  }
+  for (; i + 1 < n; ++i) count += values[i] >= values[i + 1];
   return count;
 }
 
 void count_extremes(const std::uint8_t* values, std::size_t n, std::size_t* zeros, std::size_t* full) {
   using V = vec<std::uint8_t>;
   constexpr std::size_t w = lanes<std::uint8_t>;
+  constexpr std::size_t kSteps = 255;  // as far as a lane counts
   std::size_t i = 0;
   while (i + w <= n) {
-    V zero{}, ones{};
-    for (std::size_t steps = 0; steps < 255 && i + w <= n; ++steps, i += w) {
-      const V v = load(values + i);
-      zero -= (V)(v == V{});
-      ones -= (V)(v == broadcast<std::uint8_t>(255));
+    const std::size_t steps = (n - i) / w < kSteps ? (n - i) / w : kSteps;
+    V top{};
+    for (std::size_t s = 0; s < steps; ++s) top = maximum(top, load(values + i + s * w) - 1);
+    bool any = false;  // 0 - 1 is 255, 255 - 1 is 254
+    for (std::size_t k = 0; k < w; ++k) any |= top[k] >= 254;
+    if (any) {
+      V zero{}, ones{};
+      for (std::size_t s = 0; s < steps; ++s) {
+        const V v = load(values + i + s * w);
+        zero -= (V)(v == V{});
+        ones -= (V)(v == broadcast<std::uint8_t>(255));
+      }
+      for (std::size_t k = 0; k < w; ++k) {
+        *zeros += zero[k];
+        *full += ones[k];
+      }
     }
-    for (std::size_t k = 0; k < w; ++k) {
-      *zeros += zero[k];
-      *full += ones[k];
-    }
+    i += steps * w;
   }
   for (; i < n; ++i) {
     *zeros += values[i] == 0;

@@ -102,6 +102,26 @@ inline void add_to_u16(std::uint16_t* sums, vec<std::uint8_t> v) {
 inline vec<std::uint32_t> maximum(vec<std::uint32_t> a, vec<std::uint32_t> b) {
   return a > b ? a : b;
 }
+inline vec<std::uint8_t> maximum(vec<std::uint8_t> a, vec<std::uint8_t> b) {
+  return a > b ? a : b;
+}
+
+/// The lanes behind each one: those of a from the second on, then the first of b.
+inline vec<std::uint32_t> following(vec<std::uint32_t> a, vec<std::uint32_t> b) {
+#if defined(__AVX512F__)
+  return (vec<std::uint32_t>)_mm512_maskz_alignr_epi32(0xFFFF, (__m512i)b, (__m512i)a, 1);
+#elif defined(__AVX2__)
+  const __m256i middle = _mm256_permute2x128_si256((__m256i)a, (__m256i)b, 0x21);
+  return (vec<std::uint32_t>)_mm256_alignr_epi8(middle, (__m256i)a, 4);
+#elif defined(__SSSE3__)
+  return (vec<std::uint32_t>)_mm_alignr_epi8((__m128i)b, (__m128i)a, 4);
+#else
+  vec<std::uint32_t> v;
+  for (std::size_t i = 0; i + 1 < lanes<std::uint32_t>; ++i) v[i] = a[i + 1];
+  v[lanes<std::uint32_t> - 1] = b[0];
+  return v;
+#endif
+}
 
 /// Writes the lanes whose bit is set, packed, to `values`, and their numbers first + lane to `numbers`. Both need room
 /// for a whole register (compressing stores are slow on Zen 4: compress in the register, then store).

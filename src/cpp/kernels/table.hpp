@@ -36,9 +36,9 @@ struct SearchKernels {
   /// bounds[i] = sum over the lists of their four-bit value for document i, for n_chunks chunks of 128 documents. A
   /// chunk is 64 bytes: the low halves are its first 64 documents, the high halves the others. Reads each list once.
   void (*sum_nibbles)(const std::uint8_t* const* lists, std::size_t n_lists, std::size_t n_chunks, std::uint16_t* bounds);
-  /// Number of i with values[i] >= values[i + 1], i + 1 < n; raises *largest to the largest value. Reads once.
-  std::size_t (*count_descents)(const std::uint32_t* values, std::size_t n, std::uint32_t* largest);
-  /// Number of bytes equal to 0 and to 255.
+  /// Number of i with values[i] >= values[i + 1], i + 1 < n.
+  std::size_t (*count_descents)(const std::uint32_t* values, std::size_t n);
+  /// Adds the number of bytes equal to 0 and to 255. Fast where there are few.
   void (*count_extremes)(const std::uint8_t* values, std::size_t n, std::size_t* zeros, std::size_t* full);
 };
 

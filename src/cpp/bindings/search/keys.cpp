@@ -184,7 +184,7 @@ void register_search_keys(py::module_& sub) {
            py::arg("numbers"))
       .def("check", [](const StringTableView& self) {
         const NativeCall call;
-        self.table.check_content(self.name.c_str(), false);
+        self.table.check_content(self.name.c_str());
         check_slots(self.table, self.name.c_str(), true);
       });
 

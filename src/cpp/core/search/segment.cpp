@@ -35,7 +35,7 @@ Segment::Segment(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
     if (a.posting_frequencies[a.large_positions[i]] != 255 || a.large_frequencies[i] < 255)
       throw corrupt_error("large_frequencies", "expected frequencies of 255 or more where a posting holds 255");
   }
-  n_tokens_ = n_tokens && !full ? *n_tokens : sum_of_lengths();
+  n_tokens_ = n_tokens ? *n_tokens : sum_of_lengths();
   if (full) check_all(before_block);
 }
 
@@ -46,11 +46,20 @@ std::uint64_t Segment::sum_of_lengths() const noexcept {
 }
 
 void Segment::check_all(const BlockVisitor& before_block) const {
-  terms_.check_content("term", true);
-  check_slots(terms_, "term", false);
+  if (!terms_.ascends_in_slots()) check_terms();
   check_range(0, static_cast<std::uint32_t>(terms_.size()), before_block);
   if (const std::uint64_t sum = sum_of_lengths(); sum != n_tokens_)
     throw corrupt_error("statistics", "expected n_tokens " + std::to_string(sum) + ", as the arrays have it");
+}
+
+/// What ascends_in_slots() says no to, in words.
+void Segment::check_terms() const {
+  terms_.check_content("term");
+  for (std::size_t i = 1; i < terms_.size(); ++i)
+    if (terms_[i - 1].compare(terms_[i]) >= 0)
+      throw corrupt_error("term_bytes",
+                          "expected strings in ascending order of their bytes, string " + std::to_string(i));
+  check_slots(terms_, "term", false);
 }
 
 void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, const BlockVisitor& before_block) const {
@@ -58,9 +67,11 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, con
   const auto& kernels = kernel_table().search;
   const std::uint64_t begin = a.posting_offsets[first_term], end = a.posting_offsets[last_term];
   if (begin == end) return;
-  // One flat pass: the only descents are at the ends of lists, so counting them on both sides proves the rest.
-  // In blocks that fit the cache, so that a posting is read from memory once.
-  std::uint32_t largest = 0, term = first_term + 1;
+  // One flat pass: the only descents are at the ends of lists, so counting them on both sides proves the rest; and the
+  // largest document of a list is then its last. In blocks that fit the cache, so that a posting is read from memory
+  // once.
+  const auto documents = a.posting_documents.data;
+  std::uint32_t term = first_term + 1, largest = documents[end - 1];
   std::uint64_t descents = 0, at_ends = 0;
   std::size_t zeros = 0, full = 0;
   constexpr std::uint64_t kStep = std::uint64_t{1} << 17;
@@ -68,15 +79,17 @@ void Segment::check_range(std::uint32_t first_term, std::uint32_t last_term, con
     const std::uint64_t stop = std::min(at + kStep, end);
     const std::size_t overlap = stop < end ? 1 : 0;
     if (before_block) before_block(at, stop);
-    descents += kernels.count_descents(a.posting_documents.data + at, stop - at + overlap, &largest);
+    descents += kernels.count_descents(documents + at, stop - at + overlap);
     kernels.count_extremes(a.posting_frequencies.data + at, stop - at, &zeros, &full);
     for (; term < last_term && a.posting_offsets[term] <= stop; ++term) {
       const std::uint64_t p = a.posting_offsets[term];
       // An empty list shares its end with the one before: count each position once.
-      at_ends += p > begin && p < end && p != a.posting_offsets[term - 1] &&
-                 a.posting_documents[p - 1] >= a.posting_documents[p];
+      if (p == begin || p == end || p == a.posting_offsets[term - 1]) continue;
+      at_ends += documents[p - 1] >= documents[p];
+      largest = std::max(largest, documents[p - 1]);
     }
   }
+  if (descents != at_ends) largest = *std::max_element(documents + begin, documents + end);
 #if defined(LIKEWISE_PLANTED_DEFECT)  // fuzzing must find it
   if (largest > n_docs()) throw corrupt_error("posting_documents", "expected documents of this index");
 #else

@@ -54,6 +54,7 @@ class Segment {
 
  private:
   void check_range(std::uint32_t first_term, std::uint32_t last_term, const BlockVisitor& before_block = {}) const;
+  void check_terms() const;
   std::uint64_t sum_of_lengths() const noexcept;
   std::uint32_t large_frequency(std::uint64_t posting) const noexcept;
 

@@ -46,17 +46,56 @@ std::size_t utf8_length(const std::uint8_t* p, const std::uint8_t* end) noexcept
 }
 
 bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
+  constexpr std::ptrdiff_t kStep = 64;
   while (p < end) {
-    std::uint64_t word = 0;
-    if (end - p >= 8 && (std::memcpy(&word, p, 8), (word & 0x8080808080808080ull) == 0)) {
-      p += 8;
-      continue;
+    std::uint64_t words[kStep / 8] = {}, seen = 0;
+    if (end - p >= kStep) {
+      std::memcpy(words, p, kStep);
+      for (const std::uint64_t word : words) seen |= word;
+      if ((seen & 0x8080808080808080ull) == 0) {
+        p += kStep;
+        continue;
+      }
     }
-    const std::size_t length = utf8_length(p, end);
-    if (length == 0) return false;
-    p += length;
+    // At least one of the next bytes is none of ASCII's, or they are the last ones.
+    for (const std::uint8_t* const stop = end - p >= kStep ? p + kStep : end; p < stop;) {
+      if (end - p >= 8 && (std::memcpy(words, p, 8), (words[0] & 0x8080808080808080ull) == 0)) {
+        p += 8;
+        continue;
+      }
+      const std::size_t length = utf8_length(p, end);
+      if (length == 0) return false;
+      p += length;
+    }
   }
   return true;
+}
+
+constexpr std::uint64_t kGamma = 0x9E3779B97F4A7C15ull;
+
+std::uint64_t start_hash(std::size_t n) noexcept { return kGamma ^ (n * 0xFF51AFD7ED558CCDull); }
+
+/// The first 16 bytes of a string, zeros behind its end, as little-endian numbers.
+struct Front {
+  std::uint64_t first, second;
+};
+
+/// Of a string of at most 16 bytes with 16 readable ones. Without a branch: lengths cannot be predicted.
+Front load_front(const std::uint8_t* p, std::size_t n) noexcept {
+  static constexpr std::uint64_t kOnes[] = {0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF,
+                                            0xFFFFFFFFFFFFFF, ~std::uint64_t{0}};
+  Front front;
+  std::memcpy(&front, p, sizeof front);
+  front.first &= kOnes[std::min<std::size_t>(n, 8)];
+  front.second &= kOnes[n - std::min<std::size_t>(n, 8)];
+  return front;
+}
+
+/// hash_bytes of a string of 1 to 16 bytes.
+std::uint64_t hash_front(Front front, std::size_t n) noexcept {
+  const std::uint64_t one = mix(start_hash(n) ^ front.first) + (n >= 8 ? kGamma : 0);
+  const std::uint64_t two = mix(one ^ front.second) + (n == 16 ? kGamma : 0);
+  return mix(n > 8 ? two : one);
 }
 
 }  // namespace
@@ -64,11 +103,11 @@ bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
 std::uint64_t hash_bytes(std::string_view bytes) noexcept {
   const char* p = bytes.data();
   std::size_t n = bytes.size();
-  std::uint64_t h = 0x9E3779B97F4A7C15ull ^ (n * 0xFF51AFD7ED558CCDull);
+  std::uint64_t h = start_hash(n);
   for (; n >= 8; p += 8, n -= 8) {
     std::uint64_t word;
     std::memcpy(&word, p, 8);
-    h = mix(h ^ word) + 0x9E3779B97F4A7C15ull;
+    h = mix(h ^ word) + kGamma;
   }
   if (n > 0) h = mix(h ^ load_tail(p, n));
   return mix(h);
@@ -133,12 +172,56 @@ void check_utf8(span<const std::uint64_t> offsets, span<const std::uint8_t> byte
       throw corrupt_error(prefix + "_offsets", "expected offsets between characters, string " + std::to_string(i));
 }
 
-void StringTable::check_content(const char* name, bool sorted) const {
+void StringTable::check_content(const char* name) const {
   check_utf8({offsets_, size_ + 1}, {bytes_, static_cast<std::size_t>(offsets_[size_])}, name);
-  for (std::size_t i = 1; sorted && i < size_; ++i)
-    if ((*this)[i - 1].compare((*this)[i]) >= 0)
-      throw corrupt_error(std::string(name) + "_bytes",
-                          "expected strings in ascending order of their bytes, string " + std::to_string(i));
+}
+
+bool StringTable::ascends_in_slots() const noexcept {
+  constexpr std::size_t kBatch = 64;  // slots lie far apart: fetched together, not one after the other
+  const auto n_bytes = static_cast<std::size_t>(offsets_[size_]);
+  std::size_t places[kBatch];
+  std::uint32_t wanted[kBatch];
+  std::uint64_t before[2] = {0, 0};  // the string before, as far as it is compared here
+  for (std::size_t begin = 0; begin < size_; begin += kBatch) {
+    std::size_t n_wanted = std::min(kBatch, size_ - begin);
+    for (std::size_t j = 0; j < n_wanted; ++j) {
+      const std::size_t i = begin + j, at = static_cast<std::size_t>(offsets_[i]);
+      const auto n = static_cast<std::size_t>(offsets_[i + 1]) - at;
+      Front front = {0, 0};
+      std::uint64_t hash = 0;
+      if (n - 1 < 16 && n_bytes - at >= 16) {
+        front = load_front(bytes_ + at, n);
+        hash = hash_front(front, n);
+      } else {
+        if (n > 0) std::memcpy(&front, bytes_ + at, std::min<std::size_t>(n, sizeof front));
+        hash = hash_bytes((*this)[i]);
+      }
+      if (n > 0 && (front.first & 0xC0) == 0x80) return false;  // it begins inside a character
+      // Big-endian numbers compare as the bytes do.
+      const std::uint64_t now[2] = {__builtin_bswap64(front.first), __builtin_bswap64(front.second)};
+      const bool less = before[0] < now[0] || (before[0] == now[0] && before[1] < now[1]);
+      if (!less && i > 0 && (*this)[i - 1].compare((*this)[i]) >= 0) return false;
+      before[0] = now[0];
+      before[1] = now[1];
+      places[j] = static_cast<std::size_t>(hash) & mask_;
+      wanted[j] = static_cast<std::uint32_t>(i + 1);
+      __builtin_prefetch(&slots_[places[j]]);
+    }
+    // Each round moves those that did not find their slot one slot on. Whether they did cannot be predicted either.
+    while (n_wanted > 0) {
+      std::size_t n_left = 0, n_empty = 0;
+      for (std::size_t j = 0; j < n_wanted; ++j) {
+        const std::uint32_t slot = slots_[places[j]], want = wanted[j];
+        n_empty += slot == 0;
+        places[n_left] = (places[j] + 1) & mask_;
+        wanted[n_left] = want;
+        n_left += slot != want;
+      }
+      if (n_empty > 0) return false;
+      n_wanted = n_left;
+    }
+  }
+  return is_utf8(bytes_, bytes_ + n_bytes);
 }
 
 std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept {

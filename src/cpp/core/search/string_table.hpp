@@ -33,8 +33,10 @@ class StringTable {
   std::size_t home(std::size_t i) const noexcept { return hash_bytes((*this)[i]) & mask_; }
   span<const std::uint32_t> slots() const noexcept { return {slots_, mask_ + 1}; }
 
-  /// Throws corrupt_error unless all strings are UTF-8 and, where asked, ascend strictly by their bytes.
-  void check_content(const char* name, bool sorted) const;
+  /// Throws corrupt_error unless all strings are UTF-8.
+  void check_content(const char* name) const;
+  /// Whether all strings are UTF-8, ascend strictly by their bytes, and are found in their slots.
+  bool ascends_in_slots() const noexcept;
 
  private:
   const std::uint64_t* offsets_ = nullptr;
