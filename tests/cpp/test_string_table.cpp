@@ -43,6 +43,18 @@ Arrays make(std::size_t n) {
   return a;
 }
 
+/// As the strings are now, so that nothing but themselves can be wrong. Equal ones get a slot each.
+void refill(Arrays& a) {
+  const std::size_t n = a.offsets.size() - 1;
+  if (!ascend(a.offsets) || a.offsets[n] != a.bytes.size()) return;
+  std::fill(a.slots.begin(), a.slots.end(), 0);
+  const auto home = [&](std::size_t i) {
+    const char* const text = reinterpret_cast<const char*>(a.bytes.data()) + a.offsets[i];
+    return static_cast<std::size_t>(hash_bytes({text, static_cast<std::size_t>(a.offsets[i + 1] - a.offsets[i])}));
+  };
+  fill_slots(n, a.slots, home, [](std::size_t, std::size_t) { return false; });
+}
+
 bool refused(const Arrays& a, bool* found_by_fast_check) {
   StringTable table;
   try {
@@ -77,12 +89,26 @@ CASE(damage) {
     if (round % 200 == 0) sound = make(1 + below(300));
     Arrays a = sound;
     const std::size_t n = a.offsets.size() - 1;
-    switch (below(4)) {
+    switch (below(5)) {
       case 0:
         if (!a.bytes.empty()) a.bytes[below(a.bytes.size())] = static_cast<std::uint8_t>(random_bits());
+        if (below(2) == 0) refill(a);
         break;
-      case 1: a.offsets[below(n + 1)] += 1; break;
-      case 2: std::swap(a.slots[below(a.slots.size())], a.slots[below(a.slots.size())]); break;
+      case 1:
+        a.offsets[1 + below(n)] += 1;
+        if (below(2) == 0) refill(a);
+        break;
+      case 2:  // a string becomes the one before it
+        for (std::size_t i = 1 + below(n); i < n; ++i) {
+          const auto before = a.bytes.begin() + static_cast<std::ptrdiff_t>(a.offsets[i - 1]);
+          const auto length = static_cast<std::ptrdiff_t>(a.offsets[i] - a.offsets[i - 1]);
+          if (a.offsets[i + 1] - a.offsets[i] != a.offsets[i] - a.offsets[i - 1]) continue;
+          std::copy(before, before + length, before + length);
+          refill(a);
+          break;
+        }
+        break;
+      case 3: std::swap(a.slots[below(a.slots.size())], a.slots[below(a.slots.size())]); break;
       default: a.slots[below(a.slots.size())] = static_cast<std::uint32_t>(below(n + 1));
     }
     bool bad = false;

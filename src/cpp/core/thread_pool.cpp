@@ -47,11 +47,48 @@ bool asked_to_stop() {
   return interruption.wants_to_stop();
 }
 
+/// Polls until done() holds, or for the time given. Returns whether it holds.
+template <class Pause, class Done>
+bool spin_until(std::chrono::microseconds longest, const Pause& pause, const Done& done) {
+  if (done()) return true;
+  const Clock::time_point stop = Clock::now() + longest;
+  do {
+    pause();
+    if (done()) return true;
+  } while (Clock::now() < stop);
+  return false;
+}
+
+/// Waits for what another thread is about to do.
+template <class Done>
+bool wait_briefly(const Done& done) {
+  const auto pause = [] {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  };
+  return spin_until(std::chrono::microseconds(10), pause, done);
+}
+
+/// Waits for work, for about as long as falling asleep and being woken take. Whoever else wants the core gets it.
+template <class Done>
+void wait_for_work(const Done& done) {
+  spin_until(std::chrono::microseconds(50), [] { std::this_thread::yield(); }, done);
+}
+
+/// Locks a mutex that is held for some instructions at a time: asleep behind it, a thread would lose far more.
+std::unique_lock<std::mutex> lock_soon(std::mutex& mutex) {
+  if (wait_briefly([&] { return mutex.try_lock(); })) return {mutex, std::adopt_lock};
+  return std::unique_lock<std::mutex>(mutex);
+}
+
 struct Job {
   std::size_t n;
   const std::function<void(std::size_t)>* body;
-  std::size_t helpers_wanted;  // guarded by the pool's mutex, as is the next one
-  std::size_t helpers_inside = 0;
+  std::size_t helpers_wanted;                  // guarded by the pool's mutex
+  std::atomic<std::size_t> helpers_inside{0};  // changed under it too
   std::condition_variable done;
   std::atomic<std::size_t> next{0};
   std::atomic<bool> failed{false};     // no further piece begins
@@ -93,12 +130,20 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Job*> jobs;  // that still want helpers
-  std::size_t n_threads = 0, n_busy = 0, n_wanted = 0;
+  std::size_t n_threads = 0, n_busy = 0, n_spinning = 0;
+  std::atomic<std::size_t> n_wanted{0};  // changed under the mutex, as all the others are
 
   void serve() {
     const FloatEnvironment environment;
-    std::unique_lock<std::mutex> lock(mutex);
+    auto lock = lock_soon(mutex);
     for (;;) {
+      if (jobs.empty()) {  // the next job often comes at once
+        ++n_spinning;
+        lock.unlock();
+        wait_for_work([this] { return n_wanted.load(std::memory_order_relaxed) > 0; });
+        lock = lock_soon(mutex);
+        --n_spinning;
+      }
       wake.wait(lock, [&] { return !jobs.empty(); });
       Job* job = jobs.front();
       if (--job->helpers_wanted == 0) jobs.pop_front();
@@ -109,7 +154,7 @@ struct Pool {
       interruption.cancelled = &job->cancelled;
       job->work();
       interruption.cancelled = nullptr;
-      lock.lock();
+      lock = lock_soon(mutex);
       --n_busy;
       if (--job->helpers_inside == 0) job->done.notify_all();  // under the lock: its owner may destroy it afterwards
     }
@@ -128,16 +173,19 @@ struct Pool {
   }
 
   void run(Job& job) {
-    const std::size_t helpers = job.helpers_wanted;
+    std::size_t n_asleep = 0;
     {
-      const std::lock_guard<std::mutex> lock(mutex);
+      const auto lock = lock_soon(mutex);
       jobs.push_back(&job);
-      n_wanted += helpers;
+      n_wanted += job.helpers_wanted;
       grow();
+      // Who spins looks at the jobs once more before it sleeps.
+      if (n_wanted > n_spinning) n_asleep = std::min(job.helpers_wanted, n_wanted - n_spinning);
     }
-    for (std::size_t i = 0; i < helpers; ++i) wake.notify_one();
+    for (std::size_t i = 0; i < n_asleep; ++i) wake.notify_one();
     job.work();
-    std::unique_lock<std::mutex> lock(mutex);
+    wait_briefly([&] { return job.helpers_inside.load(std::memory_order_relaxed) == 0; });
+    auto lock = lock_soon(mutex);
     const auto queued = std::find(jobs.begin(), jobs.end(), &job);
     if (queued != jobs.end()) {  // not all helpers came: nothing is left for them
       jobs.erase(queued);
