@@ -50,6 +50,8 @@ def test_check_of_a_file_of_another_kind(
     out, err = capsys.readouterr()
     assert err.startswith(f"likewise: error: {tmp_path / 'other'}: expected a likewise file") and out == ""
     assert "(not a likewise file)" in err
+    assert main(["info", str(tmp_path / "other")]) == 2
+    assert "(not a likewise file)" in capsys.readouterr().err
     [manifest] = index.glob("manifest-*")
     assert main(["check", str(manifest)]) == 2
     # What was one of ours is damaged, whatever became of it.

@@ -187,6 +187,15 @@ def test_index_refuses_bad_input(name: str, tmp_path: Path, capsys: pytest.Captu
     assert [file.name for file in tmp_path.iterdir()] == [f"in.{suffix}"]  # nothing half-written
 
 
+def test_index_refuses_a_bad_place_before_it_reads(
+    papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["index", str(tmp_path / "no.txt"), str(tmp_path / "no" / "out.lw")]) == 2
+    assert capsys.readouterr().err == f"likewise: error: {tmp_path / 'no'}: no such folder\n"
+    assert main(["index", str(tmp_path / "no.txt"), str(papers), "--overwrite"]) == 2
+    assert capsys.readouterr().err == f"likewise: error: {papers}: exists already, and is no index\n"
+
+
 def test_index_refuses_a_directory_and_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["index", str(tmp_path), str(tmp_path / "out.lw")]) == 2
     assert capsys.readouterr().err == f"likewise: error: {tmp_path}: Is a directory\n"

@@ -234,12 +234,14 @@ def test_bad_parameters(arguments: dict[str, object], error: type[Exception], te
 @pytest.mark.parametrize("text", [None, 3, b"bytes", ["list"]])
 def test_bad_text(text: object) -> None:
     for call in (BARE, BARE.spans, BARE.query_tokens, Analyzer(tokenizer=str.split)):
-        with pytest.raises(TypeError, match=r"^text: expected a? ?str, got"):
+        with pytest.raises(TypeError, match=r"^text: expected a str, got"):
             call(text)  # type: ignore[operator]
 
 
 def test_lone_surrogate() -> None:
-    with pytest.raises(ValueError, match=r"^text: expected valid Unicode, got a lone surrogate U\+D800"):
+    with pytest.raises(
+        ValueError, match=r"^text: expected valid Unicode, got a lone surrogate U\+D800 at character \d+$"
+    ):
         BARE("a \ud800")
 
 

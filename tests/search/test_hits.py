@@ -50,8 +50,9 @@ def test_batch(ix: Index) -> None:
     assert [len(row) for row in hits] == [2, 0, 3]
     assert hits.to_list() == [row.to_list() for row in hits]
     assert hits[1:].n_hits.tolist() == [0, 3] and hits[1:][1].to_list() == hits[2].to_list()
-    with pytest.raises(IndexError):
-        hits[3]
+    for outside in (3, -4):
+        with pytest.raises(IndexError, match=f"^index: expected a query of the 3 in the batch, got {outside}$"):
+            hits[outside]
     assert repr(hits) == "Hits(3 queries, k=3)"
 
 
@@ -98,7 +99,7 @@ def test_trec_refuses_white_space(tmp_path: Path, run: str, query_ids: Any, ids:
 
 def test_trec_replaces_only_when_done(tmp_path: Path) -> None:
     hits = Index.build(DOCUMENTS, analyzer=None).search(["a"])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="/nowhere/run[.]txt'$"):
         hits.to_trec(tmp_path / "nowhere" / "run.txt", "test")
     hits.to_trec(tmp_path / "run.txt", "one")
     hits.to_trec(tmp_path / "run.txt", "two")

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if checkout is None:
         raise FileNotFoundError(_HOW_TO_GET_ONE)
     if importlib.util.find_spec("pytest_benchmark") is None:
-        raise ModuleNotFoundError("the benchmarks need the extra 'bench': pip install 'likewise[bench]'")
+        raise ModuleNotFoundError(f"the benchmarks need the extra 'bench': pip install '.[bench]' in {checkout}")
     paths = benchmark_files(checkout, arguments.names)
     label = "-".join([*(["quick"] if arguments.quick else []), *arguments.names])
     folder = checkout / "benchmarks" / "results" / label

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from likewise.persistence import inspect
 from likewise.search import Index
 
-from .indexing import refuse_existing, size_on_disk
+from .indexing import refuse_bad_place, size_on_disk
 from .output import Output, human_bytes, plain
 from .searching import SNIPPET, print_hit
 
@@ -40,7 +40,7 @@ class NoSourcesError(FileNotFoundError):
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Build, search, save, open, and tell what that took."""
     if arguments.save:
-        refuse_existing(arguments.save)
+        refuse_bad_place(arguments.save, overwrite=False, hint="")
     output.note("reading the docstrings of the standard library and of numpy")
     with tempfile.TemporaryDirectory(prefix="likewise-demo-") as folder:
         path = arguments.save or str(Path(folder) / "docstrings.lw")

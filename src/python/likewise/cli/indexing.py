@@ -1,6 +1,7 @@
 """``likewise index``: documents in, an index out."""
 
 import argparse
+import errno
 import os
 import time
 from pathlib import Path
@@ -16,8 +17,7 @@ from .output import Output, human_bytes
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Build the index that the arguments ask for."""
     path: str = arguments.path
-    if not arguments.overwrite:
-        refuse_existing(path)
+    refuse_bad_place(path, overwrite=arguments.overwrite)
     start = time.perf_counter()
     with open_binary(arguments.input) as file:
         format = arguments.format or guess_format(arguments.input)
@@ -59,10 +59,14 @@ def size_on_disk(path: str | os.PathLike[str]) -> int:
     return n_bytes
 
 
-def refuse_existing(path: str) -> None:
-    """Raise FileExistsError now: Index.save would too, but only after all the work."""
+def refuse_bad_place(path: str, *, overwrite: bool, hint: str = " [--overwrite replaces an index]") -> None:
+    """Raise now what Index.save would raise too, but only after all the work."""
     place = Path(path)
-    if place.is_dir() and not any(place.iterdir()):
+    if not place.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(place.parent))
+    if not os.path.lexists(path) or (place.is_dir() and not any(place.iterdir())):
         return
-    if os.path.lexists(path):
-        raise FileExistsError(17, "exists already [--overwrite replaces an index]", path)
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, f"exists already{hint}", path)
+    if not place.is_dir():
+        raise FileExistsError(errno.EEXIST, "exists already, and is no index", path)

@@ -120,16 +120,24 @@ def check(path: str | os.PathLike[str], *, full: bool = True) -> CheckReport:
 def file_problems(path: str | os.PathLike[str], report: CheckReport, full: bool) -> Iterator[CorruptFileError]:
     """Everything that is wrong with one container file; notes its size in the report."""
     try:
-        container = read_container(path, verify="header")
+        container = _read_header(path)
     except CorruptFileError as problem:
-        if not _shows_a_container(path):
-            raise UnsupportedFormatError(path, "something else (not a likewise file)", reads()) from None
         report.files.append((Path(path).name, Path(path).stat().st_size))
         yield problem
         return
     kind_of(container)
     report.files.append((Path(path).name, container.size))
     yield from content_problems(container, full)
+
+
+def _read_header(path: str | os.PathLike[str]) -> Container:
+    """A container whose header is sound. Raises `UnsupportedFormatError` for a file that never was one."""
+    try:
+        return read_container(path, verify="header")
+    except CorruptFileError:
+        if _shows_a_container(path):
+            raise
+        raise UnsupportedFormatError(path, "something else (not a likewise file)", reads()) from None
 
 
 def _shows_a_container(path: str | os.PathLike[str]) -> bool:
@@ -185,7 +193,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     if Path(path).is_dir():
         facts: dict[str, Any] = resolve(INDEX.inspect)(path)
         return facts
-    return describe(read_container(path, verify="header"))
+    return describe(_read_header(path))
 
 
 def describe(container: Container) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _core
+from .._validation import check_text
 from .forms import NO_LIMIT, forms_of
 from .segmenting import JiebaWords
 from .stemming import Stems, stemmer_version, stems
@@ -170,7 +171,11 @@ class Analyzer:
     def query_tokens(self, text: str) -> list[str]:
         """The tokens of a text; the stems of words seen before come from a cache."""
         if self.is_native:
-            forms: list[str] = self._core.forms(text)
+            try:
+                forms: list[str] = self._core.forms(text)
+            except (TypeError, ValueError):
+                _check_text(text)  # the core speaks of the text at index 0
+                raise
         else:
             forms = [form for form in self._core.normalise(self.surfaces(_check_text(text))) if form is not None]
         return forms if self._stems is None else self._stems.cached(forms)
@@ -184,7 +189,7 @@ class Analyzer:
             If a tokenizer gives tokens without spans.
         """
         if self.is_native:
-            found: list[Span] = self._core.tokens(text)
+            found: list[Span] = self._core.tokens(_check_text(text))
         else:
             pieces = self._surface_spans(_check_text(text))
             forms = self._core.normalise([surface for surface, _, _ in pieces])
@@ -434,9 +439,7 @@ def _restore(kind: str, parameters: dict[str, Any]) -> Analyzer:
 
 
 def _check_text(text: object) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"text: expected str, got {type(text).__name__}")
-    return text
+    return check_text(text, "text")
 
 
 def _check_language(language: object) -> None:

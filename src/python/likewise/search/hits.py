@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -95,7 +96,11 @@ class Hits:
             n_hits = None if self._n_hits is None else self._n_hits[index]
             return Hits(self.doc_ids[index], self.scores[index], self._keys, n_hits)
         if self._n_hits is not None:
-            return self._row(range(len(self))[index])
+            n = len(self)
+            position = operator.index(index)
+            if not -n <= position < n:
+                raise IndexError(f"index: expected a query of the {n} in the batch, got {position}")
+            return self._row(position % n)
         return self._keys.key(int(self.doc_ids[index])), self.scores[index].item()
 
     def _row(self, i: int) -> Hits:
@@ -160,6 +165,9 @@ class Hits:
         try:
             part.write_text("".join(lines), encoding="utf-8")
             part.replace(target)
+        except OSError as error:  # the caller knows the file by its own name
+            part.unlink(missing_ok=True)
+            raise type(error)(error.errno, error.strerror, str(target)) from None
         except BaseException:
             part.unlink(missing_ok=True)
             raise

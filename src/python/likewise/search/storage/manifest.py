@@ -174,6 +174,6 @@ def generations(path: str | os.PathLike[str]) -> list[int]:
     """The generations that have a manifest, newest first."""
     directory = Path(path)
     if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        raise NotADirectoryError(errno.ENOTDIR, "expected the directory of an index, got a file", str(path))
     matches = (MANIFEST_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208
     return sorted((g for g in (int(match[1]) for match in matches if match) if 0 < g <= MAX_COUNT), reverse=True)
