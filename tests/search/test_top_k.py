@@ -134,6 +134,27 @@ def test_frequent_terms(variant: str, dtype: str) -> None:
             assert related[document].to_list() == others[:k]
 
 
+@pytest.mark.parametrize("order", ["best first", "best last", "best in the middle"])
+@pytest.mark.parametrize("n_terms", [2, 40])
+def test_sorted_documents(order: str, n_terms: int) -> None:
+    """What it takes to be among the k best, guessed from the first documents, is far too high or too low here."""
+    n_docs = 20_000
+    generator = np.random.default_rng(n_terms)
+    place = np.arange(n_docs)
+    if order == "best last":
+        place = place[::-1]
+    elif order == "best in the middle":
+        place = np.abs(place - n_docs // 2)
+    documents = [
+        [f"w{term}" for term in np.flatnonzero(generator.random(n_terms) < 0.1 + 0.8 * np.exp(-p / 1500))]
+        + ["x"] * int(generator.integers(1, 5))
+        for p in place.tolist()
+    ]
+    asked: list[Query] = [[f"w{term}" for term in range(n)] for n in (1, 2, n_terms)]
+    asked.append({f"w{term}": float(generator.uniform(0.5, 4)) for term in range(n_terms)})
+    check(documents, asked, [1, 10, 100, 1000, 5000])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["lucene", "bm25l"])
 def test_long_queries(variant: str) -> None:

@@ -16,8 +16,11 @@ std::size_t accumulate(const std::uint32_t* documents, const T* impacts, std::si
   const auto add = [=](std::size_t i) {
     *reinterpret_cast<T*>(origin + std::uintptr_t{documents[i]} * sizeof(T)) += weight * impacts[i];
   };
+  constexpr std::size_t kAhead = 128;  // postings: the hardware's own look-ahead ends with each page
   std::size_t i = 0;
   for (; i + 8 <= n && documents[i + 7] < end; i += 8) {
+    __builtin_prefetch(documents + i + kAhead);
+    __builtin_prefetch(impacts + i + kAhead);
     for (std::size_t j = 0; j < 8; ++j) add(i + j);
   }
   for (; i < n && documents[i] < end; ++i) add(i);

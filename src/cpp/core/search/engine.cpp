@@ -262,12 +262,18 @@ std::pair<std::uint32_t, double> Engine<T>::posting(std::uint32_t term, std::uin
 
 template <class T>
 std::vector<std::uint32_t> Engine<T>::canonical_order(const Query& query) const {
-  std::vector<std::uint32_t> order(query.terms.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    const std::uint32_t da = document_frequency(query.terms[a]), db = document_frequency(query.terms[b]);
-    return da != db ? da < db : query.terms[a] < query.terms[b];
+  struct Key {
+    std::uint32_t frequency, term, position;
+  };
+  std::vector<Key> keys;
+  keys.reserve(query.terms.size());
+  for (const std::uint32_t term : query.terms)
+    keys.push_back({document_frequency(term), term, static_cast<std::uint32_t>(keys.size())});
+  std::sort(keys.begin(), keys.end(), [](const Key& a, const Key& b) {
+    return a.frequency != b.frequency ? a.frequency < b.frequency : a.term < b.term;
   });
+  std::vector<std::uint32_t> order(keys.size());
+  std::transform(keys.begin(), keys.end(), order.begin(), [](const Key& key) { return key.position; });
   return order;
 }
 

@@ -185,7 +185,7 @@ class Engine final : public Index {
   mutable std::unique_ptr<const ForwardIndex> forward_owner_;
 
   template <class U>
-  friend class Search;
+  friend class Retrieval;
 };
 
 }  // namespace likewise::search

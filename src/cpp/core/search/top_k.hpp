@@ -45,6 +45,7 @@ class TopK {
   /// `at_least`: a score that the k-th best is known to reach, or 0.
   void start(std::size_t k, T at_least) {
     k_ = k;
+    guessed_ = false;
     keys_.clear();
     capacity_ = std::max<std::size_t>(3 * k, k + 64);
     // Below every document of that very score, above every lower score.
@@ -54,16 +55,24 @@ class TopK {
     const Value pushed = key(score, document);
     if (!(pushed > threshold_)) return;
     keys_.push_back(pushed);
-    if (keys_.size() >= capacity_) shrink();
+    if (keys_.size() >= capacity_) shrink(k_);
   }
   /// A later document needs more than this, an earlier one this at least.
   T threshold() const { return score(threshold_); }
   /// Lets the threshold use what is known now.
   void tighten() {
-    if (keys_.size() > k_ && k_ > 0) shrink();
+    if (keys_.size() >= k_ && k_ > 0) shrink(k_);
   }
+  /// Keeps the n largest only, and from now on what is larger. Where fewer than k are left in the end, it was a mistake.
+  void guess(std::size_t n) {
+    if (n >= keys_.size() || n == 0) return;
+    shrink(n);
+    guessed_ = true;
+  }
+  bool guessed() const { return guessed_; }
+  std::size_t size() const { return keys_.size(); }
   const std::vector<Value>& finish() {
-    if (keys_.size() > k_) shrink();
+    if (keys_.size() > k_) shrink(k_);
     sort();
     return keys_;
   }
@@ -86,17 +95,17 @@ class TopK {
     return s;
   }
 
-  /// Keeps the k largest. All keys differ, as all documents do.
-  void shrink() {
-    const auto middle = [&](auto begin, std::size_t n) {
-      std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(n - 1), keys_.end(), std::greater<Value>());
+  /// Keeps the n largest. All keys differ, as all documents do.
+  void shrink(std::size_t n) {
+    const auto middle = [&](auto begin, std::size_t rank) {
+      std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(rank - 1), keys_.end(), std::greater<Value>());
     };
     if (keys_.size() <= kFew) {
-      middle(keys_.begin(), k_);
+      middle(keys_.begin(), n);
     } else {
       const Spread s = spread();
-      std::size_t bucket = kBuckets, above = 0;  // `above` keys lie above `bucket`, the k-th largest in it
-      while (above + counts_[--bucket] < k_) above += counts_[bucket];
+      std::size_t bucket = kBuckets, above = 0;  // `above` keys lie above `bucket`, the n-th largest in it
+      while (above + counts_[--bucket] < n) above += counts_[bucket];
       const Value low = s.least + (Value{bucket} << s.shift), high = s.least + (Value{bucket + 1} << s.shift);
       // Without branches: those above the bucket to the front, those in it aside.
       scratch_.resize(keys_.size() + 1);
@@ -110,9 +119,9 @@ class TopK {
       }
       std::copy_n(scratch_.begin(), n_aside, keys_.begin() + static_cast<std::ptrdiff_t>(n_front));
       keys_.resize(n_front + n_aside);
-      middle(keys_.begin() + static_cast<std::ptrdiff_t>(n_front), k_ - n_front);
+      middle(keys_.begin() + static_cast<std::ptrdiff_t>(n_front), n - n_front);
     }
-    keys_.resize(k_);
+    keys_.resize(n);
     if (keys_.back() > threshold_) threshold_ = keys_.back();
   }
 
@@ -134,6 +143,7 @@ class TopK {
   }
 
   std::size_t k_ = 0, capacity_ = 0;
+  bool guessed_ = false;
   Value threshold_ = 0;
   std::vector<Value> keys_, scratch_;
   std::vector<std::uint32_t> counts_;
