@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import likewise
+from likewise import _core
 from likewise.search.analyzer import Analyzer
 from likewise.search.building import BuiltSegment, build_segment
 from tests.search.arrow_producer import ArrayProducer, Column, StreamProducer, strings, views
@@ -278,6 +279,46 @@ def test_malformed(column: Callable[[], Column], text: str) -> None:
     with pytest.raises(ValueError, match=r"^documents: expected"):
         build_segment(StreamProducer([own]), analyzer=BARE)
     assert released_once([own], arrays=1)
+
+
+# At the beginning of a run of ASCII, inside it, behind it; cut short; a surrogate; too long.
+INVALID = (b"\xff", b"\x80", b"\xc3", b"\xe4\xb8", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf0\x9f\x98")
+
+
+@pytest.mark.parametrize("filler", [b"a", "\u00e9".encode()])
+@pytest.mark.parametrize("invalid", INVALID)
+def test_every_place_of_an_invalid_byte(invalid: bytes, filler: bytes) -> None:
+    for before in range(70 // len(filler)):
+        for after in (0, 1, 7, 8, 31, 32, 40):
+            text = before * filler + invalid + after * b"z"
+            for texts, place in (([text], 0), ([b"ok", b"", text, b"ok"], 2)):
+                with pytest.raises(ValueError, match="expected valid UTF-8") as caught:
+                    Analyzer().batch(ArrayProducer(strings(texts)))
+                assert f"at index {place} in byte {before * len(filler)}" in str(caught.value)
+
+
+def test_a_character_in_two_texts() -> None:
+    """The bytes of the column are UTF-8, its texts are not."""
+    for cut in (1, 2, 3):
+        character = "\U0001f600".encode()
+        with pytest.raises(ValueError, match="valid UTF-8, got an invalid byte at index 1 in byte 2"):
+            build_segment(
+                ArrayProducer(strings([b"fine", b"ab" + character[:cut], character[cut:] + b"c"])), analyzer=BARE
+            )
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), max_size=40), st.integers(1, 9))
+def test_the_same_bytes_from_every_format(documents: list[str], repeated: int) -> None:
+    documents *= repeated
+    expected = _core.search.add_up(documents)
+    assert expected[:2] == (len(documents), sum(len(text.encode()) for text in documents))
+    for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
+        array: Any = pa.array(documents, pa.string()).cast(kind)
+        reader = _core.search.ArrowReader.from_array(
+            *array.__arrow_c_array__(), fields=None, id_field=None, argument="documents", null_hint=""
+        )
+        assert reader.add_up() == expected
 
 
 class TestRelease:

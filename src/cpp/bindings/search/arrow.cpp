@@ -8,6 +8,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/search/scanning.hpp"
+#include "core/search/text_totals.hpp"
 #include "likewise/error.hpp"
 
 namespace py = pybind11;
@@ -85,6 +86,21 @@ py::tuple read(PyReader& self, std::size_t first_position) {
   return py::make_tuple(out, ids_of(self.object));
 }
 
+/// Reads all that is left, without looking for words: (number of texts, bytes, a sum over them).
+py::tuple add_up(PyReader& self) {
+  const Use use(self);
+  search::TextTotals totals;
+  {
+    const NativeCall call;
+    for (;;) {
+      const auto texts = self.object.next(kChunkBytes, totals.n_texts / self.object.n_parts());
+      if (texts.size == 0) break;
+      totals.add(texts);
+    }
+  }
+  return py::make_tuple(totals.n_texts, totals.n_bytes, totals.sum);
+}
+
 }  // namespace
 
 void register_search_arrow(py::module_& m) {
@@ -114,7 +130,8 @@ void register_search_arrow(py::module_& m) {
                   py::arg("id_field").none(true), py::arg("argument").none(false), py::arg("null_hint").none(false))
       .def("scan", &scan, py::arg("scanner"), py::kw_only(), py::arg("first_position"), py::arg("store").none(true),
            py::arg("n_threads") = 1)
-      .def("read", &read, py::kw_only(), py::arg("first_position"));
+      .def("read", &read, py::kw_only(), py::arg("first_position"))
+      .def("add_up", &add_up);
 }
 
 }  // namespace likewise::bindings

@@ -9,6 +9,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/search/scanning.hpp"
 #include "bindings/search/texts.hpp"
+#include "core/search/text_totals.hpp"
 #include "core/search/unicode.hpp"
 
 namespace py = pybind11;
@@ -93,6 +94,19 @@ py::list normalise(const Analyzer& analyzer, const py::list& tokens) {
 }
 
 using PyBuilder = Guarded<Builder>;
+
+/// As a scan reads them, without looking for words: (number of texts, bytes, a sum over them).
+py::tuple add_up(const py::list& texts) {
+  search::TextTotals totals;
+  for (std::size_t at = 0; at < texts.size();) {
+    Texts chunk("texts", at);
+    for (; at < texts.size() && chunk.bytes() < kChunkBytes; ++at)
+      chunk.add(PyList_GET_ITEM(texts.ptr(), static_cast<py::ssize_t>(at)));
+    const NativeCall call;
+    totals.add(chunk.views());
+  }
+  return py::make_tuple(totals.n_texts, totals.n_bytes, totals.sum);
+}
 
 /// Scans whole documents from texts[start] on, about kChunkBytes bytes of them, and returns where the next call starts.
 std::size_t scan(PyScanner& self, const py::list& texts, std::size_t start, std::size_t n_parts,
@@ -211,6 +225,7 @@ py::dict finish_texts(search::TextStore& store) {
 
 void register_building(py::module_& m) {
   m.attr("unicode_version") = search::unicode::version();
+  m.def("add_up", &add_up, py::arg("texts"));
   py::class_<Analyzer, std::shared_ptr<Analyzer>>(m, "Analyzer")
       .def(py::init(&make_analyzer), py::kw_only(), py::arg("words"), py::arg("lowercase").noconvert(), py::arg("cjk"),
            py::arg("min_length"), py::arg("max_length"), py::arg("stopwords"))

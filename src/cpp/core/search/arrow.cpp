@@ -98,16 +98,17 @@ class Cells {
     }
   }
 
+  /// Not yet known to be UTF-8.
   std::string_view text(std::int64_t row, std::size_t position) const {
     if (is_null(array_, row)) throw null_at(position);
-    if (!column_.dictionary) return checked(string(array_, row, position), position);
+    if (!column_.dictionary) return string(array_, row, position);
     std::int64_t index = 0;
     if (!load_integer(column_.integer, array_.buffers[1], array_.offset + row, index) || index < 0 ||
         index >= array_.dictionary->length)
       throw value_error(argument_ + ": expected dictionary indices within the dictionary, got " +
                         std::to_string(index) + " at index " + std::to_string(position));
     if (is_null(*array_.dictionary, index)) throw null_at(position);
-    return checked(string(*array_.dictionary, index, position), position);
+    return string(*array_.dictionary, index, position);
   }
 
   std::int64_t integer(std::int64_t row, std::size_t position) const {
@@ -176,19 +177,35 @@ class Cells {
                        std::to_string(position));
   }
 
-  std::string_view checked(std::string_view text, std::size_t position) const {
-    const std::size_t valid = unicode::valid_prefix(text);
-    if (valid != text.size())
-      throw value_error(argument_ + ": expected valid UTF-8, got an invalid byte at index " + std::to_string(position) +
-                        " in byte " + std::to_string(valid));
-    return text;
-  }
-
   const Column& column_;
   const Array& array_;
   const std::string& argument_;
   const std::string& null_hint_;
 };
+
+/// Texts in adjacent memory are looked at as one: if that is UTF-8, and each text begins with a character, so are they.
+void check_utf8(span<const std::string_view> texts, std::size_t n_parts, const std::string& argument,
+                std::size_t first_position) {
+  constexpr std::size_t kTogether = std::size_t{1} << 14;
+  for (std::size_t begin = 0, end = 0; begin < texts.size; begin = end) {
+    const char* const data = texts[begin].data();
+    std::size_t size = 0;
+    for (; end < texts.size && size <= kTogether; ++end) {
+      const std::string_view text = texts[end];
+      if (text.empty()) continue;
+      if (text.data() != data + size) break;
+      size += text.size();
+    }
+    end = std::max(end, begin + 1);
+    bool valid = unicode::valid_prefix({data, size}) == size;
+    for (std::size_t i = begin; i < end; ++i)
+      valid = valid && (texts[i].empty() || (static_cast<unsigned char>(texts[i][0]) & 0xC0) != 0x80);
+    for (std::size_t i = begin; i < end && !valid; ++i)
+      if (const std::size_t n = unicode::valid_prefix(texts[i]); n != texts[i].size())
+        throw value_error(argument + ": expected valid UTF-8, got an invalid byte at index " +
+                          std::to_string(first_position + i / n_parts) + " in byte " + std::to_string(n));
+  }
+}
 
 std::string quoted(const std::vector<std::string>& names) {
   std::string text;
@@ -325,6 +342,8 @@ span<const std::string_view> TextReader::next(std::size_t max_bytes, std::size_t
       text_ids_.push_back(keys->text(base + row_, position));
     }
   }
+  check_utf8({views_.data(), views_.size()}, n_parts(), options_.argument, first_position);
+  check_utf8({text_ids_.data(), text_ids_.size()}, 1, ids, first_position);
   return {views_.data(), views_.size()};
 }
 

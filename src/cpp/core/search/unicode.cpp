@@ -127,14 +127,31 @@ std::size_t valid_prefix(std::string_view text) noexcept {
   const unsigned char* const end = begin + text.size();
   const unsigned char* p = begin;
   const auto tail = [](unsigned char byte) { return (byte & 0xC0) == 0x80; };
+  constexpr std::ptrdiff_t kStep = 32;
+  constexpr std::uint64_t kHigh = 0x8080808080808080u;
+  const auto is_ascii = [](const unsigned char* at) {
+    std::uint64_t words[kStep / 8];
+    std::memcpy(words, at, kStep);
+    return ((words[0] | words[1] | words[2] | words[3]) & kHigh) == 0;
+  };
   while (p < end) {
-    std::uint64_t words[4];
-    if (end - p >= 32 && (std::memcpy(words, p, 32),
-                          ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u) == 0)) {
-      p += 32;
-      continue;
+    if (end - p >= kStep) {
+      if (is_ascii(p)) {
+        p += kStep;
+        continue;
+      }
+    } else if (end - begin >= kStep && is_ascii(end - kStep)) {  // the last bytes at once, with some seen before
+      return text.size();
     }
-    if (*p < 0x80) {
+    if (end - p >= 8) {
+      std::uint64_t word;
+      std::memcpy(&word, p, 8);
+      if ((word &= kHigh) == 0) {
+        p += 8;
+        continue;
+      }
+      p += __builtin_ctzll(word) / 8;
+    } else if (*p < 0x80) {
       ++p;
       continue;
     }
