@@ -88,6 +88,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "search.Analyzer.normalise": lambda: (_core.search.Analyzer(**FLAGS).normalise, {"tokens": ["A", "b"]}),
     "search.Analyzer.pieces": lambda: (_core.search.Analyzer(**FLAGS).pieces, {"text": "A b"}),
     "search.Analyzer.tokens": lambda: (_core.search.Analyzer(**FLAGS).tokens, {"text": "A b"}),
+    "search.ArrowReader.add_up": lambda: (arrow_reader().add_up, {}),
     "search.ArrowReader.from_array": lambda: (_core.search.ArrowReader.from_array, {**arrow_arrays(), **ARROW}),
     "search.ArrowReader.from_stream": lambda: (
         _core.search.ArrowReader.from_stream,
@@ -183,6 +184,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         dict(texts=["a"], first_position=0, argument="documents"),
     ),
     "search.TextStore.finish": lambda: (_core.search.TextStore().finish, {}),
+    "search.add_up": lambda: (_core.search.add_up, {"texts": ["a", "b c"]}),
     "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
     "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
 }

@@ -112,7 +112,7 @@ def tokenize(texts: Any, analyzer: Analyzer, *, n_threads: int | None = None) ->
     scanner = _scanner(analyzer)
     vocabulary: dict[str, int] = {}
     tokens_of_forms = np.empty(0, dtype=np.int32)
-    offsets, tokens, total = [np.zeros(1, dtype=np.int64)], [], 0
+    offsets, tokens, total = [np.zeros(1, dtype=np.int64)], np.empty(0, dtype=np.int32), 0
     for _ in _scan(Documents(texts, argument="texts"), scanner, None, analyzer, n_threads):
         forms = scanner.forms(len(tokens_of_forms))
         stems = analyzer.stems_of(forms) if analyzer.stem else forms
@@ -123,11 +123,11 @@ def tokenize(texts: Any, analyzer: Analyzer, *, n_threads: int | None = None) ->
             tokens_of_forms = np.concatenate([tokens_of_forms, new])
         indptr, numbers = scanner.take()
         offsets.append(indptr[1:] + total)
-        tokens.append(tokens_of_forms[numbers])
+        # In place: pieces that are joined at the end would be there twice.
+        tokens.resize(total + len(numbers), refcheck=False)
+        tokens[total:] = tokens_of_forms[numbers]
         total += len(numbers)
-    return TokenBatch(
-        np.concatenate(offsets), np.concatenate(tokens) if tokens else np.empty(0, np.int32), list(vocabulary)
-    )
+    return TokenBatch(np.concatenate(offsets), tokens, list(vocabulary))
 
 
 def _scanner(analyzer: Analyzer | None) -> Any:
