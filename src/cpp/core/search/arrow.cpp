@@ -63,7 +63,7 @@ T load_at(const void* buffer, std::int64_t i) {
 /// An integer of an Arrow format; false if it does not fit int64.
 bool load_integer(char format, const void* buffer, std::int64_t i, std::int64_t& out) {
   switch (format) {
-    case 'c': out = load_at<std::int8_t>(buffer, i); return true;
+    case 'c': out = load_at<std::int8_t>(buffer, i); return true;  // NOLINT(*-signed-char-misuse,*-str34-c): a number
     case 'C': out = load_at<std::uint8_t>(buffer, i); return true;
     case 's': out = load_at<std::int16_t>(buffer, i); return true;
     case 'S': out = load_at<std::uint16_t>(buffer, i); return true;
@@ -152,7 +152,7 @@ class Cells {
       end = load_at<std::int64_t>(array.buffers[1], i + 1);
     }
     if (begin < 0 || end < begin || (end > begin && array.buffers[2] == nullptr)) throw bad_offset(position);
-    if (begin == end) return {"", 0};
+    if (begin == end) return "";
     return {static_cast<const char*>(array.buffers[2]) + begin, static_cast<std::size_t>(end - begin)};
   }
 
@@ -336,7 +336,7 @@ span<const std::string_view> TextReader::next(std::size_t max_bytes, std::size_t
       views_.push_back(column.text(base + row_, position));
       bytes += views_.back().size() + 1;
     }
-    if (has_integer_ids()) {
+    if (keys && has_integer_ids()) {
       integer_ids_.push_back(keys->integer(base + row_, position));
     } else if (keys) {
       text_ids_.push_back(keys->text(base + row_, position));

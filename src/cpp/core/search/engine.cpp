@@ -39,7 +39,7 @@ Query Index::make_query(span<const std::uint32_t> tokens, double k3) const {
   std::vector<std::uint32_t> slots(mask + 1, 0);
   for (const std::uint32_t token : tokens) {
     if (token == kNotFound) continue;
-    std::size_t at = (token * 0x9E3779B1u) & mask;
+    std::size_t at = std::uint32_t{token * 0x9E3779B1u} & mask;
     while (slots[at] != 0 && query.terms[slots[at] - 1] != token) at = (at + 1) & mask;
     if (slots[at] == 0) {
       query.terms.push_back(token);
@@ -161,8 +161,8 @@ Engine<T>::Engine(Segment segment, const Scoring& scoring)
 template <class T>
 std::uint64_t Engine<T>::bytes() const noexcept {
   const ForwardIndex* forward = forward_.load(std::memory_order_acquire);
-  return segment_.bytes() + frequent_.bytes() + sizeof(T) * statistics_.n_postings + (sizeof(TermBounds<T>) + 1) * statistics_.n_terms +
-         (forward != nullptr ? forward->bytes() : 0);
+  return segment_.bytes() + frequent_.bytes() + sizeof(T) * statistics_.n_postings +
+         (sizeof(TermBounds<T>) + 1) * statistics_.n_terms + (forward != nullptr ? forward->bytes() : 0);
 }
 
 template <class T>
@@ -300,7 +300,9 @@ std::vector<Keyword> Engine<T>::keywords(std::uint32_t document, std::size_t n, 
     if (df >= min_df && df <= max_df) found.push_back({term, frequency * lucene_.idf(df)});
   });
   // Terms ascend by their bytes, so their numbers settle ties.
-  const auto better = [](const Keyword& a, const Keyword& b) { return a.score != b.score ? a.score > b.score : a.term < b.term; };
+  const auto better = [](const Keyword& a, const Keyword& b) {
+    return a.score != b.score ? a.score > b.score : a.term < b.term;
+  };
   n = std::min(n, found.size());
   std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n), found.end(), better);
   found.resize(n);

@@ -24,7 +24,7 @@ std::uint8_t combining_class(char32_t code) noexcept { return look_up(kCombining
 void append_decomposed(std::u32string& out, char32_t code) {
   if (code - kSyllable < kSyllables) {
     const char32_t i = code - kSyllable;
-    out += kLeading + i / (kVowels * kTrailings);
+    out += static_cast<char32_t>(kLeading + i / (kVowels * kTrailings));
     out += kVowel + i / kTrailings % kVowels;
     if (i % kTrailings != 0) out += kTrailing + i % kTrailings;
     return;
