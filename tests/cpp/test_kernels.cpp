@@ -80,7 +80,8 @@ void test_accumulate(const Level& level) {
       ++n;
     }
     const std::uint32_t end = begin + static_cast<std::uint32_t>(width);
-    CHECK(of<T>(level).accumulate(documents.data(), impacts.data(), documents.size(), begin, end, weight, sums.data()) == n);
+    CHECK(of<T>(level).accumulate(documents.data(), impacts.data(), documents.size(), begin, end, weight,
+                                  sums.data()) == n);
     CHECK(sums == expected);
   }
 }
@@ -138,7 +139,8 @@ void test_collect(const Level& level) {
             if (with_totals) CHECK(std::equal(found_totals.begin(), found_totals.end(), b.begin()));
             if (!with_totals) CHECK(b == std::vector<T>(n + 16, T(-1)));
             for (std::size_t i = 0; i < n; ++i) {
-              const bool seen = everywhere || std::binary_search(some.begin(), some.end(), 3 + static_cast<std::uint32_t>(i));
+              const bool seen =
+                  everywhere || std::binary_search(some.begin(), some.end(), 3 + static_cast<std::uint32_t>(i));
               CHECK(s[i] == (seen ? T(0) : sums[i]));
               if (with_totals) CHECK(t[i] == (seen ? T(0) : totals[i]));
             }
@@ -194,8 +196,9 @@ CASE(count_descents) {
 
 CASE(count_extremes) {
   for (const Level& level : levels()) {
-    for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65},
-                                std::size_t{1000}, std::size_t{64 * 255}, std::size_t{64 * 255 + 1}, std::size_t{40000}}) {
+    for (const std::size_t n :
+         {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{1000},
+          std::size_t{64 * 255}, std::size_t{64 * 255 + 1}, std::size_t{40000}}) {
       for (const int kind : {0, 1, 2, 3}) {  // all zero (a counter a lane would overflow), all 255, mixed, one of each
         std::vector<std::uint8_t> values(n, 254);
         for (std::uint8_t& v : values)

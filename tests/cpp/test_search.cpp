@@ -80,8 +80,9 @@ void test_search(const Corpus& corpus, const Index& index, const Query& query) {
   index.score_all(query, scores.data());
   std::vector<std::int64_t> order(n);
   for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<std::int64_t>(i);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::int64_t a, std::int64_t b) { return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
+  });
   const T least = *std::min_element(scores.begin(), scores.end());  // of a document without any term: never a hit
   for (const std::size_t k : {std::size_t{1}, std::size_t{10}, std::size_t{100}, n}) {
     for (const Method method : {Method::automatic, Method::exhaustive}) {
@@ -129,7 +130,8 @@ CASE(scores_equal_the_formula) {
     std::vector<double> expected(scores.size());
     for (const std::uint32_t w : words) {
       double df = 0;
-      for (const auto& document : corpus.documents) df += std::find(document.begin(), document.end(), w) != document.end();
+      for (const auto& document : corpus.documents)
+        df += std::find(document.begin(), document.end(), w) != document.end();
       const double idf = std::log(1 + (n - df + 0.5) / (df + 0.5));
       for (std::size_t d = 0; d < scores.size(); ++d) {
         const auto& document = corpus.documents[d];
@@ -146,8 +148,8 @@ CASE(search_equals_sorted_scores) {
   std::printf("level %s\n", kernel_table().level);
   for (const unsigned seed : {2u, 3u}) {
     const Corpus corpus = make_corpus(seed == 2 ? 4097 : 9000, seed == 2 ? 40 : 3000, seed);
-    for (const Variant variant : {Variant::lucene, Variant::robertson, Variant::atire, Variant::bm25l, Variant::bm25plus,
-                                  Variant::bm25, Variant::okapi}) {
+    for (const Variant variant : {Variant::lucene, Variant::robertson, Variant::atire, Variant::bm25l,
+                                  Variant::bm25plus, Variant::bm25, Variant::okapi}) {
       for (const bool full : {true, false}) {
         const auto single = open(corpus, variant, false, full), twofold = open(corpus, variant, true, full);
         for (const std::vector<std::string>& tokens :
@@ -235,7 +237,9 @@ CASE(each_single_corruption_is_refused) {
   CHECK(refused([](R& r) { r.posting_documents.pop_back(); }));
   CHECK(refused([](R& r) { r.posting_frequencies[0] = 0; }));
   CHECK(refused([](R& r) { r.posting_frequencies.pop_back(); }));
-  CHECK(refused([](R& r) { *std::find_if(r.posting_frequencies.begin(), r.posting_frequencies.end(), [](int f) { return f < 255; }) = 255; }));
+  CHECK(refused([](R& r) {
+    *std::find_if(r.posting_frequencies.begin(), r.posting_frequencies.end(), [](int f) { return f < 255; }) = 255;
+  }));
   CHECK(refused([](R& r) { r.large_positions[0] += 1; }));
   CHECK(refused([](R& r) { r.large_positions[0] = ~std::uint64_t{0}; }));
   CHECK(refused([](R& r) { r.large_frequencies[0] = 254; }));

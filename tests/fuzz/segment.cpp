@@ -1,10 +1,11 @@
-// Fuzzing of the wall before the index: arrays -> validate -> queries. An input is refused with corrupt_error, or answers
-// queries that agree with a slow reader of the same arrays; anything else (a sanitizer's report, another exception, a
-// difference) is a finding.
+// Fuzzing of the wall before the index: arrays -> validate -> queries. An input is refused with corrupt_error, or
+// answers queries that agree with a slow reader of the same arrays; anything else (a sanitizer's report, another
+// exception, a difference) is a finding.
 //
-// Mutation is structure-aware: it starts from a sound segment and changes a few entries or lengths. Built by g++ this is
-// a program of its own:   fuzz_segment [--seconds S] [--seed N] [--keep] [FILE...]   (files are replayed, then random
-// mutation; --keep writes each mutant to fuzz_segment.last before it runs); with clang and -DLIKEWISE_LIBFUZZER it is a libFuzzer target with the same mutator.
+// Mutation is structure-aware: it starts from a sound segment and changes a few entries or lengths. Built by g++ this
+// is a program of its own:   fuzz_segment [--seconds S] [--seed N] [--keep] [FILE...]   (files are replayed, then
+// random mutation; --keep writes each mutant to fuzz_segment.last before it runs); with clang and -DLIKEWISE_LIBFUZZER
+// it is a libFuzzer target with the same mutator.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -106,7 +107,8 @@ std::vector<double> slow_scores(const Owner& o, const Query& query) {
   const double average = total / n;
   std::vector<double> scores(o.document_lengths.size);
   for (std::size_t i = 0; i < query.terms.size(); ++i) {
-    const std::uint64_t begin = o.posting_offsets.data[query.terms[i]], end = o.posting_offsets.data[query.terms[i] + 1];
+    const std::uint64_t begin = o.posting_offsets.data[query.terms[i]],
+                        end = o.posting_offsets.data[query.terms[i] + 1];
     const auto df = static_cast<double>(end - begin);
     const double idf = std::log(1 + (n - df + 0.5) / (df + 0.5));
     for (std::uint64_t p = begin; p < end; ++p) {
@@ -215,7 +217,8 @@ Input sound_input(Random& random) {
   Input input;
   const SegmentArrays a = built.arrays();
   std::size_t i = 0;
-  for_each_array([&](const char*, const auto& s) { input.arrays.at(i++) = bytes_of(s.data, s.size * sizeof(*s.data)); }, a);
+  for_each_array([&](const char*, const auto& s) { input.arrays.at(i++) = bytes_of(s.data, s.size * sizeof(*s.data)); },
+                 a);
   input.options = static_cast<std::uint8_t>(random());
   return input;
 }
@@ -232,9 +235,9 @@ void mutate(Input& input, Random& random) {
     return value;
   };
   const std::size_t n_docs = input.arrays[0].size() / 4, n_postings = input.arrays[2].size() / 4;
-  const std::uint64_t values[] = {0, 1, 2, 254, 255, 256, n_docs - 1, n_docs, n_docs + 1, n_postings, n_postings - 1,
-                                  n_postings + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, std::uint64_t{1} << 32,
-                                  (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0}, random()};
+  const std::uint64_t values[] = {0, 1, 2, 254, 255, 256, n_docs - 1, n_docs, n_docs + 1, n_postings - 1, n_postings,
+                                  n_postings + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF,
+                                  std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0}, random()};
   switch (n == 0 ? 3 + random() % 2 : random() % 9) {
     case 0: set(random() % n, values[random() % std::size(values)]); break;
     case 1: set(random() % n, get(random() % n)); break;
@@ -267,7 +270,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 }
 
 #if defined(LIKEWISE_LIBFUZZER)
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t capacity, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t capacity,
+                                               unsigned seed) {
   Random random(seed);
   Input input;
   if (random() % 50 == 0 || !Input::parse(data, size, input)) input = sound_input(random);

@@ -27,8 +27,8 @@ bool has_v2() {
          has_ecx_bit(1, 13) && has_ecx_bit(0x80000001, 0);  // cmpxchg16b, lahf
 }
 bool has_v3() {
-  return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-         __builtin_cpu_supports("fma") && has_ecx_bit(1, 29) && has_ecx_bit(1, 22) &&
+  return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && has_ecx_bit(1, 29) && has_ecx_bit(1, 22) &&
          has_ecx_bit(0x80000001, 5);  // f16c, movbe, lzcnt
 }
 bool has_v4() {
@@ -63,7 +63,9 @@ const kernels::Table& choose() {
     if (!above && c.runs_here()) best = &c.table;
   }
   if (!known) throw value_error("LIKEWISE_CPU_LEVEL: expected one of " + names + ", got '" + requested + "'");
-  if (best == nullptr) throw error("this CPU is below the lowest level that likewise is built for (" + std::string(candidates().front().table.level) + ")");
+  if (best == nullptr)
+    throw error("this CPU is below the lowest level that likewise is built for (" +
+                std::string(candidates().front().table.level) + ")");
   return *best;
 }
 
@@ -81,8 +83,8 @@ LevelReport level_report() {
     report.known.emplace_back(c.table.level);
     if (c.runs_here()) report.available.emplace_back(c.table.level);
   }
-  report.capped = !report.requested.empty() &&
-                  std::find(report.available.begin(), report.available.end(), report.requested) == report.available.end();
+  report.capped = !report.requested.empty() && std::find(report.available.begin(), report.available.end(),
+                                                         report.requested) == report.available.end();
   return report;
 }
 

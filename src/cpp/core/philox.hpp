@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox 4x32 with 10 rounds (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy
-// as 1, 2, 3, SC 2011). A word is a pure function of the seed and its coordinates, so any split of the work over threads,
-// blocks or machines gives the same numbers, and no state is shared.
+// Counter-based random numbers: Philox 4x32 with 10 rounds (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As
+// Easy as 1, 2, 3, SC 2011). A word is a pure function of the seed and its coordinates, so any split of the work over
+// threads, blocks or machines gives the same numbers, and no state is shared.
 #pragma once
 #include <array>
 #include <cstddef>

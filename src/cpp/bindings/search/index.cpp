@@ -23,9 +23,10 @@ using search::Query;
 
 search::Variant variant_of(const std::string& name) {
   using search::Variant;
-  static const std::pair<const char*, Variant> all[] = {
-      {"lucene", Variant::lucene}, {"robertson", Variant::robertson}, {"atire", Variant::atire}, {"bm25l", Variant::bm25l},
-      {"bm25+", Variant::bm25plus}, {"bm25", Variant::bm25}, {"okapi", Variant::okapi}};
+  static const std::pair<const char*, Variant> all[] = {{"lucene", Variant::lucene},  {"robertson", Variant::robertson},
+                                                        {"atire", Variant::atire},    {"bm25l", Variant::bm25l},
+                                                        {"bm25+", Variant::bm25plus}, {"bm25", Variant::bm25},
+                                                        {"okapi", Variant::okapi}};
   for (const auto& [known, variant] : all)
     if (name == known) return variant;
   throw value_error("variant: expected lucene, robertson, atire, bm25l, bm25+, bm25 or okapi, got '" + name + "'");
@@ -74,7 +75,8 @@ auto with_utf8(const py::handle& text, std::size_t position, const Use& use) {
     throw type_error("query: expected str tokens, got " + std::string(Py_TYPE(p)->tp_name) + " at position " +
                      std::to_string(position));
   if (PyUnicode_IS_COMPACT_ASCII(p))
-    return use(std::string_view(static_cast<const char*>(PyUnicode_DATA(p)), static_cast<std::size_t>(PyUnicode_GET_LENGTH(p))));
+    return use(std::string_view(static_cast<const char*>(PyUnicode_DATA(p)),
+                                static_cast<std::size_t>(PyUnicode_GET_LENGTH(p))));
   const auto bytes = py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(p));
   if (!bytes) {
     PyErr_Clear();
@@ -123,7 +125,8 @@ std::vector<std::int64_t> documents_of(const Index& index, const py::object& doc
   return copied;
 }
 
-py::tuple run(const Index& index, const Query& query, std::size_t k, bool exhaustive, std::int64_t excluded, unsigned n_threads) {
+py::tuple run(const Index& index, const Query& query, std::size_t k, bool exhaustive, std::int64_t excluded,
+              unsigned n_threads) {
   k = std::min<std::size_t>(k, index.statistics().n_docs);
   std::vector<std::int64_t> documents(k);
   const std::unique_ptr<char[]> scores(new char[k * (index.float64() ? 8 : 4)]);
@@ -174,7 +177,8 @@ struct Table {
   std::int64_t* hit_data;
 };
 
-std::vector<Query> queries_of(const Index& index, const py::object& indptr, const py::object& terms, const py::object& weights) {
+std::vector<Query> queries_of(const Index& index, const py::object& indptr, const py::object& terms,
+                              const py::object& weights) {
   const auto offsets = input<std::int64_t>(indptr, "indptr");
   const auto ids = input<std::uint32_t>(terms, "terms");
   const auto values = input<double>(weights, "weights");
@@ -185,7 +189,8 @@ std::vector<Query> queries_of(const Index& index, const py::object& indptr, cons
   queries.reserve(offsets.size - 1);
   for (std::size_t q = 0; q + 1 < offsets.size; ++q) {
     const std::int64_t begin = offsets.data[q], end = offsets.data[q + 1];
-    if (begin > end || end > static_cast<std::int64_t>(ids.size)) throw boundary_error("indptr: expected offsets that do not decrease");
+    if (begin > end || end > static_cast<std::int64_t>(ids.size))
+      throw boundary_error("indptr: expected offsets that do not decrease");
     const auto n = static_cast<std::size_t>(end - begin);
     queries.push_back(query_of(index, {ids.data + begin, n}, {values.data + begin, n}));
   }
@@ -243,9 +248,10 @@ void* score_output(const Index& index, const py::object& out, int rank, std::siz
 
 void register_search(py::module_& m) {
   py::class_<Index>(m, "Index")
-      .def_static("validate", &validate, py::arg("arrays"), py::kw_only(), py::arg("variant"), py::arg("k1"), py::arg("b"),
-                  py::arg("delta"), py::arg("nonoccurrence").noconvert(), py::arg("float64").noconvert(), py::arg("full").noconvert(),
-                  py::arg("n_tokens").noconvert() = py::none(), py::arg("before_block") = py::none())
+      .def_static("validate", &validate, py::arg("arrays"), py::kw_only(), py::arg("variant"), py::arg("k1"),
+                  py::arg("b"), py::arg("delta"), py::arg("nonoccurrence").noconvert(), py::arg("float64").noconvert(),
+                  py::arg("full").noconvert(), py::arg("n_tokens").noconvert() = py::none(),
+                  py::arg("before_block") = py::none())
       .def_property_readonly("n_docs", [](const Index& i) { return i.statistics().n_docs; })
       .def_property_readonly("n_terms", [](const Index& i) { return i.statistics().n_terms; })
       .def_property_readonly("n_postings", [](const Index& i) { return i.statistics().n_postings; })
@@ -294,7 +300,9 @@ void register_search(py::module_& m) {
            },
            py::arg("term"), py::arg("document"))
       .def("make_query",
-           [](const Index& i, const py::list& tokens, double k3) { return query_arrays(i.make_query(find_terms(i, tokens), k3)); },
+           [](const Index& i, const py::list& tokens, double k3) {
+             return query_arrays(i.make_query(find_terms(i, tokens), k3));
+           },
            py::arg("tokens"), py::arg("k3"))
       .def("make_queries",
            [](const Index& i, const py::list& queries, double k3) {
@@ -321,8 +329,8 @@ void register_search(py::module_& m) {
              const Query query = query_of(i, input<std::uint32_t>(terms, "terms"), input<double>(weights, "weights"));
              return run(i, query, k, exhaustive, excluded, n_threads);
            },
-           py::arg("terms"), py::arg("weights"), py::arg("k"), py::arg("exhaustive").noconvert(), py::arg("excluded") = -1,
-           py::arg("n_threads") = 1)
+           py::arg("terms"), py::arg("weights"), py::arg("k"), py::arg("exhaustive").noconvert(),
+           py::arg("excluded") = -1, py::arg("n_threads") = 1)
       .def("search_batch", &run_batch, py::arg("indptr"), py::arg("terms"), py::arg("weights"), py::arg("k"),
            py::arg("exhaustive").noconvert(), py::arg("n_threads"))
       .def("score_all",
@@ -389,8 +397,8 @@ void register_search(py::module_& m) {
              return py::make_tuple(array_of(terms), array_of(scores));
            },
            py::arg("document"), py::arg("n"), py::arg("min_df"), py::arg("max_df"))
-      .def("related", &run_related, py::arg("documents"), py::arg("k"), py::arg("full").noconvert(), py::arg("n_keywords"),
-           py::arg("min_df"), py::arg("max_df"), py::arg("k3"), py::arg("n_threads"))
+      .def("related", &run_related, py::arg("documents"), py::arg("k"), py::arg("full").noconvert(),
+           py::arg("n_keywords"), py::arg("min_df"), py::arg("max_df"), py::arg("k3"), py::arg("n_threads"))
       .def("warm",
            [](const Index& i, unsigned n_threads) {
              const NativeCall call;

@@ -16,10 +16,12 @@ using search::kNotFound;
 
 /// The UTF-8 of a str, which keeps it alive; null where it holds a lone surrogate, which has no UTF-8.
 std::string_view utf8(const py::handle& value, const char* argument) {
-  if (!PyUnicode_Check(value.ptr())) throw boundary_error(std::string(argument) + ": expected str, got " + describe(value));
+  if (!PyUnicode_Check(value.ptr()))
+    throw boundary_error(std::string(argument) + ": expected str, got " + describe(value));
   Py_ssize_t size = 0;
   if (PyUnicode_IS_COMPACT_ASCII(value.ptr()))
-    return {static_cast<const char*>(PyUnicode_DATA(value.ptr())), static_cast<std::size_t>(PyUnicode_GET_LENGTH(value.ptr()))};
+    return {static_cast<const char*>(PyUnicode_DATA(value.ptr())),
+            static_cast<std::size_t>(PyUnicode_GET_LENGTH(value.ptr()))};
   const char* data = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
   if (data != nullptr) return {data, static_cast<std::size_t>(size)};
   if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw py::error_already_set();
@@ -34,7 +36,8 @@ std::size_t check_number(std::int64_t number, std::size_t size) {
 }
 
 py::list check_list(const py::handle& value, const char* argument) {
-  if (!PyList_Check(value.ptr())) throw boundary_error(std::string(argument) + ": expected list, got " + describe(value));
+  if (!PyList_Check(value.ptr()))
+    throw boundary_error(std::string(argument) + ": expected list, got " + describe(value));
   return py::reinterpret_borrow<py::list>(value);
 }
 
@@ -147,11 +150,14 @@ void register_search_keys(py::module_& sub) {
   sub.def("hash_integers", &hash_integers, py::arg("values"));
 
   py::class_<StringListView>(sub, "StringList")
-      .def(py::init<const py::object&, const py::object&, std::size_t, std::string>(), py::arg("offsets"), py::arg("bytes"),
-           py::arg("size"), py::arg("name"))
+      .def(py::init<const py::object&, const py::object&, std::size_t, std::string>(), py::arg("offsets"),
+           py::arg("bytes"), py::arg("size"), py::arg("name"))
       .def("get", [](const StringListView& self, std::int64_t i) { return get_string(self.list, i, self.name); },
            py::arg("number"))
-      .def("take", [](const StringListView& self, const py::object& numbers) { return take_strings(self.list, numbers, self.name); },
+      .def("take",
+           [](const StringListView& self, const py::object& numbers) {
+             return take_strings(self.list, numbers, self.name);
+           },
            py::arg("numbers"))
       .def("check", [](const StringListView& self) {
         const NativeCall call;
@@ -180,7 +186,10 @@ void register_search_keys(py::module_& sub) {
              return out;
            },
            py::arg("keys"))
-      .def("take", [](const StringTableView& self, const py::object& numbers) { return take_strings(self.table, numbers, self.name); },
+      .def("take",
+           [](const StringTableView& self, const py::object& numbers) {
+             return take_strings(self.table, numbers, self.name);
+           },
            py::arg("numbers"))
       .def("check", [](const StringTableView& self) {
         const NativeCall call;
@@ -189,14 +198,16 @@ void register_search_keys(py::module_& sub) {
       });
 
   py::class_<IntegerTableView>(sub, "IntegerTable")
-      .def(py::init<const py::object&, const py::object&, std::string>(), py::arg("values"), py::arg("slots"), py::arg("name"))
+      .def(py::init<const py::object&, const py::object&, std::string>(), py::arg("values"), py::arg("slots"),
+           py::arg("name"))
       .def("find", [](const IntegerTableView& self, std::int64_t key) { return number_of(self.table.find(key)); },
            py::arg("key").noconvert())
       .def("find_all",
            [](const IntegerTableView& self, const py::object& keys_) {
              const Array<const std::int64_t> keys = input<std::int64_t>(keys_, "keys");
              py::array_t<std::int64_t> out(static_cast<py::ssize_t>(keys.size));
-             for (std::size_t i = 0; i < keys.size; ++i) out.mutable_data()[i] = number_of(self.table.find(keys.data[i]));
+             for (std::size_t i = 0; i < keys.size; ++i)
+               out.mutable_data()[i] = number_of(self.table.find(keys.data[i]));
              return out;
            },
            py::arg("keys"))

@@ -17,7 +17,8 @@ class StringList {
 
   std::size_t size() const noexcept { return offsets_.size - 1; }
   std::string_view operator[](std::size_t i) const noexcept {
-    return {reinterpret_cast<const char*>(bytes_.data) + offsets_[i], static_cast<std::size_t>(offsets_[i + 1] - offsets_[i])};
+    return {reinterpret_cast<const char*>(bytes_.data) + offsets_[i],
+            static_cast<std::size_t>(offsets_[i + 1] - offsets_[i])};
   }
   /// Throws corrupt_error unless every string is UTF-8.
   void check_content(const char* name) const;

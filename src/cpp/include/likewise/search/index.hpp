@@ -86,7 +86,8 @@ class Index {
  public:
   /// The sole maker. `full`: every posting is checked now; otherwise each term's postings are checked when they are
   /// first used. Throws corrupt_error naming the array, value_error naming the parameter. `owner` keeps the arrays
-  /// alive. `n_tokens`, the sum of the document lengths, is believed until the full check; without it they are added up.
+  /// alive. `n_tokens`, the sum of the document lengths, is believed until the full check; without it they are added
+  /// up.
   static std::unique_ptr<Index> validate(const SegmentArrays& arrays, std::shared_ptr<const void> owner,
                                          const Scoring& scoring, bool float64, bool full,
                                          std::optional<std::uint64_t> n_tokens = {},
