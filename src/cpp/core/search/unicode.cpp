@@ -146,7 +146,8 @@ std::size_t valid_prefix(std::string_view text) noexcept {
     if (end - p >= 8) {
       std::uint64_t word;
       std::memcpy(&word, p, 8);
-      if ((word &= kHigh) == 0) {
+      word &= kHigh;
+      if (word == 0) {
         p += 8;
         continue;
       }
