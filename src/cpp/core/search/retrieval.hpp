@@ -20,9 +20,9 @@ namespace likewise::search {
 
 inline constexpr std::size_t kBlock = 64;   // terms summed from zero before they join the total: long sums stay within 1e-6
 inline constexpr std::size_t kWindow = 65536, kScores = 1 << 20;  // documents summed at a time
-inline constexpr std::size_t kFirst = 512, kMost = 8192;          // documents looked at at a time: few at first
+inline constexpr std::size_t kFirst = 256, kMost = 8192;          // documents looked at at a time: few at first
 inline constexpr std::size_t kDense = 8;    // windows are read whole from one posting in kDense documents up
-inline constexpr std::size_t kLeastGathered = 200;                // documents that a guess is made from
+inline constexpr std::size_t kLeastGathered = 100;                // documents that a guess is made from
 inline constexpr double kSurplus = 1.25, kSurplusOfBounds = 4;    // documents that it keeps for each of the k best
 inline constexpr double kExclusion = 0.5;   // share of the threshold that left-out terms may make up together
 inline constexpr std::size_t kAhead = 3, kLinesAhead = 16;
