@@ -136,7 +136,7 @@ class Corpus:
 
     @cached_property
     def lucene_impacts(self) -> npt.NDArray[np.float32]:
-        """The float32 impact idf·f of every posting, formula ``lucene``: what bm25s, and the references, precompute."""
+        """The float32 impact idf·f of each posting, formula ``lucene``: what bm25s and the references precompute."""
         offsets, documents, frequencies = self.postings
         lengths = np.diff(self.indptr).astype(np.float64)
         n = np.diff(offsets)

@@ -72,7 +72,8 @@ def test_disk(arena: Arena, record: Callable[[Record], Record]) -> None:
             rows.append(Row(name, folder_size(Path(paths[name])) / n_postings, note="strings included"))
     pisa = arena.engine("pisa-bmm")
     if pisa is not None:
-        files = [p for p in pisa.folder.iterdir() if ".bmw." in p.name or p.suffix in (".termlex", ".sizes")]  # type: ignore[attr-defined]
+        folder = pisa.folder  # type: ignore[attr-defined]
+        files = [p for p in folder.iterdir() if ".bmw." in p.name or p.suffix in (".termlex", ".sizes")]
         rows.append(Row("pisa", sum(p.stat().st_size for p in files) / n_postings, note="strings included"))
     found = Record("disk", arena.corpus.name, "bytes a posting", rows, axes={"corpus": arena.corpus.name})
     found.limit("<= 6 B a posting", rows[0].value, 6.0)

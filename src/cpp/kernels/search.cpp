@@ -91,8 +91,9 @@ std::size_t collect(T* sums, T* totals, std::size_t n, std::uint32_t begin, T bo
 }
 
 template <class T>
-std::size_t collect_bounded(T* sums, T* totals, const std::uint16_t* bounds, T scale, std::size_t n, std::uint32_t begin,
-                            T bound, std::uint32_t* documents, T* found_sums, T* found_totals, T* found_bounds) {
+std::size_t collect_bounded(T* sums, T* totals, const std::uint16_t* bounds, T scale, std::size_t n,
+                            std::uint32_t begin, T bound, std::uint32_t* documents, T* found_sums, T* found_totals,
+                            T* found_bounds) {
   std::size_t count = 0;
   const vec<T> limit = broadcast(bound), factor = broadcast(scale), zero{};
   for (std::size_t i = 0; i < n; i += 4 * lanes<T>) {
@@ -217,7 +218,8 @@ void count_extremes(const std::uint8_t* values, std::size_t n, std::size_t* zero
 }
 
 template <class T>
-constexpr ScoreKernels<T> score_kernels{accumulate<T>, flush<T>, flush_at<T>, collect<T>, collect_bounded<T>, collect_at<T>};
+constexpr ScoreKernels<T> score_kernels{accumulate<T>,      flush<T>,     flush_at<T>, collect<T>,
+                                        collect_bounded<T>, collect_at<T>};
 
 }  // namespace
 

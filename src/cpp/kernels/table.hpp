@@ -35,7 +35,8 @@ struct SearchKernels {
   ScoreKernels<double> f64;
   /// bounds[i] = sum over the lists of their four-bit value for document i, for n_chunks chunks of 128 documents. A
   /// chunk is 64 bytes: the low halves are its first 64 documents, the high halves the others. Reads each list once.
-  void (*sum_nibbles)(const std::uint8_t* const* lists, std::size_t n_lists, std::size_t n_chunks, std::uint16_t* bounds);
+  void (*sum_nibbles)(const std::uint8_t* const* lists, std::size_t n_lists, std::size_t n_chunks,
+                      std::uint16_t* bounds);
   /// Number of i with values[i] >= values[i + 1], i + 1 < n.
   std::size_t (*count_descents)(const std::uint32_t* values, std::size_t n);
   /// Adds the number of bytes equal to 0 and to 255. Fast where there are few.

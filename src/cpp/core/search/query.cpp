@@ -96,7 +96,9 @@ std::size_t Engine<T>::search(const Query& query, std::size_t k, Method method, 
   std::vector<Keys> found(n_ranges);
   parallel_for(n_ranges, n_threads, [&](std::size_t i) {
     Plan own_plan = plan;
-    const auto border = [&](std::size_t j) { return std::min<std::size_t>(statistics_.n_docs, n_windows * j / n_ranges * kWindow); };
+    const auto border = [&](std::size_t j) {
+      return std::min<std::size_t>(statistics_.n_docs, n_windows * j / n_ranges * kWindow);
+    };
     found[i] = best_of(own_plan, border(i), border(i + 1));
   });
   Keys all;

@@ -18,7 +18,7 @@
 
 namespace likewise::search {
 
-inline constexpr std::size_t kBlock = 64;   // terms summed from zero before they join the total: long sums stay within 1e-6
+inline constexpr std::size_t kBlock = 64;   // terms summed from zero before they join the total: keeps within 1e-6
 inline constexpr std::size_t kWindow = 65536, kScores = 1 << 20;  // documents summed at a time
 inline constexpr std::size_t kFirst = 256, kMost = 8192;          // documents looked at at a time: few at first
 inline constexpr std::size_t kDense = 8;    // windows are read whole from one posting in kDense documents up
@@ -28,8 +28,8 @@ inline constexpr double kExclusion = 0.5;   // share of the threshold that left-
 inline constexpr std::size_t kAhead = 3, kLinesAhead = 16;
 inline constexpr std::size_t kMinList = 128;                      // shorter lists are not worth leaving out
 inline constexpr std::size_t kMostRepeats = 16, kMostBounded = 256;  // together below what 16-bit sums hold
-inline constexpr std::size_t kWorthBounds = 100;  // postings a list and document sought: several are completed for each,
-                                                  // and a look-up costs what some 30 postings do
+inline constexpr std::size_t kWorthBounds = 100;  // postings a list and document sought: several are completed for
+                                                  // each, and a look-up costs what some 30 postings do
 
 template <class T>
 const kernels::ScoreKernels<T>& score_kernels();
@@ -157,7 +157,8 @@ class Retrieval {
   void push(std::size_t found, bool blocks) {
     for (std::size_t i = 0; i < found; ++i) {
       if (static_cast<std::int64_t>(space_.documents[i]) == excluded_) continue;
-      space_.best.push(space_.found_sums[i] + (blocks ? space_.found_totals[i] : T(0)) + plan_.baseline, space_.documents[i]);
+      space_.best.push(space_.found_sums[i] + (blocks ? space_.found_totals[i] : T(0)) + plan_.baseline,
+                       space_.documents[i]);
     }
   }
 
@@ -180,8 +181,8 @@ class Retrieval {
       if (i + kAhead < n_summed_) prefetch(cursors_[i + kAhead]);
       c.begin = c.position;
       if (c.position < c.n)
-        c.position += kernels_.accumulate(c.documents + c.position, c.impacts + c.position, c.n - c.position, first, end,
-                                          c.weight, blocks && i < kBlock ? space_.totals.data() : sums);
+        c.position += kernels_.accumulate(c.documents + c.position, c.impacts + c.position, c.n - c.position, first,
+                                          end, c.weight, blocks && i < kBlock ? space_.totals.data() : sums);
     }
     return blocks;
   }
@@ -217,8 +218,8 @@ class Retrieval {
 
   /// Sums at or below this cannot reach the threshold.
   T lower_bound(T threshold) const {
-    const double rest = static_cast<double>(threshold) * (1 - slack_) - static_cast<double>(plan_.baseline) * (1 + slack_) -
-                        left_out_ * (1 + slack_);
+    const double rest = static_cast<double>(threshold) * (1 - slack_) -
+                        (static_cast<double>(plan_.baseline) + left_out_) * (1 + slack_);
     return rest > 0 ? static_cast<T>(rest * (1 - slack_)) : T(0);
   }
 
@@ -279,8 +280,8 @@ class Retrieval {
     if (!space_.lists.empty()) complete_all();
   }
 
-  /// How many of the documents seen a guess keeps, so that the whole range will give `surplus` for each of the k best: the
-  /// expected number, and a margin for chance.
+  /// How many of the documents seen a guess keeps, so that the whole range will give `surplus` for each of the k best:
+  /// the expected number, and a margin for chance.
   std::size_t kept_by_guess(double surplus) const {
     const double seen = static_cast<double>(scanned_) / static_cast<double>(last_document_ - first_document_);
     const double expected = surplus * static_cast<double>(k_) * seen;
@@ -298,8 +299,9 @@ class Retrieval {
   void gather_sums(std::uint32_t window, std::size_t at, std::size_t n, bool blocks) {
     TopK<T>& best = space_.best;
     const std::size_t found = kernels_.collect(
-        space_.sums.data() + at, blocks ? space_.totals.data() + at : nullptr, n, window + static_cast<std::uint32_t>(at),
-        lower_bound(best.threshold()), space_.documents.data(), space_.found_sums.data(), space_.found_totals.data());
+        space_.sums.data() + at, blocks ? space_.totals.data() + at : nullptr, n,
+        window + static_cast<std::uint32_t>(at), lower_bound(best.threshold()), space_.documents.data(),
+        space_.found_sums.data(), space_.found_totals.data());
     push(found, blocks);
     if (!guessing_ || best.size() < enough_) return;
     const std::size_t kept = kept_by_guess(kSurplus);
@@ -313,7 +315,8 @@ class Retrieval {
     const std::size_t n_chunks = (n + NibbleList::kChunk - 1) / NibbleList::kChunk;
     space_.lists_here.clear();
     for (const std::uint8_t* list : space_.lists) space_.lists_here.push_back(list + first / NibbleList::kChunk * 64);
-    kernel_table().search.sum_nibbles(space_.lists_here.data(), space_.lists_here.size(), n_chunks, space_.nibble_sums.data());
+    kernel_table().search.sum_nibbles(space_.lists_here.data(), space_.lists_here.size(), n_chunks,
+                                      space_.nibble_sums.data());
     const std::size_t found = kernels_.collect_bounded(
         space_.sums.data() + at, blocks ? space_.totals.data() + at : nullptr, space_.nibble_sums.data(), bound_scale_,
         n_chunks * NibbleList::kChunk, first, promising_, space_.documents.data(), space_.found_sums.data(),
@@ -321,7 +324,8 @@ class Retrieval {
     std::vector<Candidate<T>>& candidates = space_.candidates;
     for (std::size_t i = 0; i < found; ++i) {
       if (static_cast<std::int64_t>(space_.documents[i]) == excluded_ || space_.found_bounds[i] > completed_) continue;
-      candidates.push_back({space_.found_bounds[i], space_.found_sums[i], blocks ? space_.found_totals[i] : T(0), space_.documents[i]});
+      candidates.push_back({space_.found_bounds[i], space_.found_sums[i], blocks ? space_.found_totals[i] : T(0),
+                            space_.documents[i]});
     }
     if (candidates.size() < enough_) return;
     if (guessing_) {
@@ -408,7 +412,8 @@ class Retrieval {
       const std::uint32_t document = space_.documents[i];
       if (static_cast<std::int64_t>(document) == excluded_) continue;
       T sum = space_.found_sums[i], total = blocks ? space_.found_totals[i] : T(0);
-      const double needed = (static_cast<double>(best.threshold()) * (1 - slack_) - static_cast<double>(plan_.baseline)) * (1 - slack_);
+      const double needed =
+          (static_cast<double>(best.threshold()) * (1 - slack_) - static_cast<double>(plan_.baseline)) * (1 - slack_);
       double rest = left_out_;
       bool reaches = true;
       for (std::size_t t = n_summed_; t < cursors_.size(); ++t) {

@@ -107,7 +107,8 @@ std::uint64_t Segment::find_posting(std::uint32_t term, std::uint32_t document) 
   const std::uint32_t* documents = arrays_.posting_documents.data;
   const std::uint64_t begin = arrays_.posting_offsets[term], end = arrays_.posting_offsets[term + 1];
   const std::uint32_t* at = std::lower_bound(documents + begin, documents + end, document);
-  return at != documents + end && *at == document ? static_cast<std::uint64_t>(at - documents) : arrays_.posting_documents.size;
+  const bool found = at != documents + end && *at == document;
+  return found ? static_cast<std::uint64_t>(at - documents) : arrays_.posting_documents.size;
 }
 
 std::uint32_t Segment::large_frequency(std::uint64_t posting) const noexcept {

@@ -24,7 +24,9 @@ std::uint64_t load_tail(const char* p, std::size_t n) noexcept {
     std::memcpy(&last, p + n - 4, 4);
     return first | static_cast<std::uint64_t>(last) << (8 * (n - 4));
   }
-  const auto byte = [p](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i); };
+  const auto byte = [p](std::size_t i) {
+    return static_cast<std::uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i);
+  };
   return byte(0) | byte(n / 2) | byte(n - 1);
 }
 
@@ -224,7 +226,8 @@ bool StringTable::ascends_in_slots() const noexcept {
   return is_utf8(bytes_, bytes_ + n_bytes);
 }
 
-std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept {
+std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes,
+                         span<std::uint32_t> slots) noexcept {
   const auto string = [&](std::size_t i) {
     return std::string_view(reinterpret_cast<const char*>(bytes.data) + offsets[i],
                             static_cast<std::size_t>(offsets[i + 1] - offsets[i]));

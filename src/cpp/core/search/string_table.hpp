@@ -24,7 +24,8 @@ class StringTable {
 
   std::size_t size() const noexcept { return size_; }
   std::string_view operator[](std::size_t i) const noexcept {
-    return {reinterpret_cast<const char*>(bytes_) + offsets_[i], static_cast<std::size_t>(offsets_[i + 1] - offsets_[i])};
+    const auto length = static_cast<std::size_t>(offsets_[i + 1] - offsets_[i]);
+    return {reinterpret_cast<const char*>(bytes_) + offsets_[i], length};
   }
   /// The number of the string, or kNotFound.
   std::uint32_t find(std::string_view key) const noexcept;
@@ -54,8 +55,8 @@ bool ascend(span<const std::uint64_t> offsets) noexcept;
 /// Number of slots for `n` strings: a power of two, at most 3/4 full and never full.
 std::size_t slot_count(std::size_t n) noexcept;
 
-/// Puts entries 0 to n - 1 into the slots (zeros). `home(i)` is where a search for entry i starts, `equal(i, j)` compares
-/// two. Returns kNotFound, or the number of the first entry that equals an earlier one.
+/// Puts entries 0 to n - 1 into the slots (zeros). `home(i)` is where a search for entry i starts, `equal(i, j)`
+/// compares two. Returns kNotFound, or the number of the first entry that equals an earlier one.
 template <class Home, class Equal>
 std::uint32_t fill_slots(std::size_t n, span<std::uint32_t> slots, const Home& home, const Equal& equal) {
   constexpr std::size_t kBatch = 32;  // slots lie far apart: fetched together, not one after the other
@@ -79,6 +80,7 @@ std::uint32_t fill_slots(std::size_t n, span<std::uint32_t> slots, const Home& h
 
 /// Fills the slots for the strings of (offsets, bytes). Returns kNotFound, or the number of the first string that
 /// equals an earlier one.
-std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes, span<std::uint32_t> slots) noexcept;
+std::uint32_t fill_slots(span<const std::uint64_t> offsets, span<const std::uint8_t> bytes,
+                         span<std::uint32_t> slots) noexcept;
 
 }  // namespace likewise::search

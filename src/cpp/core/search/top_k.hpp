@@ -63,7 +63,8 @@ class TopK {
   void tighten() {
     if (keys_.size() >= k_ && k_ > 0) shrink(k_);
   }
-  /// Keeps the n largest only, and from now on what is larger. Where fewer than k are left in the end, it was a mistake.
+  /// Keeps the n largest only, and from now on what is larger. Where fewer than k are left in the end, it was a
+  /// mistake.
   void guess(std::size_t n) {
     if (n >= keys_.size() || n == 0) return;
     shrink(n);
@@ -130,14 +131,15 @@ class TopK {
     if (keys_.size() <= kFew) return std::sort(keys_.begin(), keys_.end(), std::greater<Value>());
     const Spread s = spread();
     std::size_t at = 0;
-    for (std::size_t bucket = kBuckets; bucket-- > 0;) at += std::exchange(counts_[bucket], static_cast<std::uint32_t>(at));
+    for (std::size_t bucket = kBuckets; bucket-- > 0;)
+      at += std::exchange(counts_[bucket], static_cast<std::uint32_t>(at));
     scratch_.resize(keys_.size());
     for (const Value key : keys_) scratch_[counts_[s.bucket(key)]++] = key;
     for (std::size_t bucket = kBuckets, begin = 0; bucket-- > 0; begin = counts_[bucket]) {
       const std::size_t end = counts_[bucket];
       if (end - begin > 1)
-        std::sort(scratch_.begin() + static_cast<std::ptrdiff_t>(begin), scratch_.begin() + static_cast<std::ptrdiff_t>(end),
-                  std::greater<Value>());
+        std::sort(scratch_.begin() + static_cast<std::ptrdiff_t>(begin),
+                  scratch_.begin() + static_cast<std::ptrdiff_t>(end), std::greater<Value>());
     }
     keys_.swap(scratch_);
   }
