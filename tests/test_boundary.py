@@ -77,12 +77,38 @@ def arrow_arrays() -> dict[str, Any]:
     return dict(schema=schema, array=array)
 
 
+PROJECTION = _core.projection.Projection("sjlt", 6, 16, 7, nnz=4)
+ROWS = np.arange(18, dtype=np.float32).reshape(3, 6)
+CODES = np.array([[1, 2], [3, 255], [0, 7]], np.uint8)
+CSR = dict(indptr=np.array([0, 2, 3], np.int32), indices=np.array([0, 5, 2], np.int32), data=np.ones(3))
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
     "dispatch.build": lambda: (_core.dispatch.build, {}),
     "dispatch.level": lambda: (_core.dispatch.level, {}),
     "dispatch.levels": lambda: (_core.dispatch.levels, {}),
+    "projection.Projection.__init__": lambda: (
+        _core.projection.Projection,
+        dict(method="sjlt", n_features=6, n_components=16, seed=7, nnz=4, density=0.0),
+    ),
+    "projection.Projection.rows": lambda: (PROJECTION.rows, dict(first=2, out=np.zeros((3, 16), np.float32))),
+    "projection.Projection.transform": lambda: (
+        PROJECTION.transform,
+        dict(X=ROWS, out=np.zeros((3, 16), np.float32), n_threads=1),
+    ),
+    "projection.Projection.transform_csr": lambda: (
+        PROJECTION.transform_csr,
+        dict(**CSR, out=np.zeros((2, 16)), n_threads=1),
+    ),
+    "projection.hamming": lambda: (
+        _core.projection.hamming,
+        dict(A=CODES, B=CODES[:2].copy(), out=np.zeros((3, 2), np.int32), n_threads=1),
+    ),
+    "projection.simhash": lambda: (
+        _core.projection.simhash,
+        dict(projection=PROJECTION, X=ROWS, out=np.zeros((3, 2), np.uint8), n_threads=1),
+    ),
     "search.Analyzer.__init__": lambda: (_core.search.Analyzer, FLAGS),
     "search.Analyzer.forms": lambda: (_core.search.Analyzer(**FLAGS).forms, {"text": "A b"}),
     "search.Analyzer.normalise": lambda: (_core.search.Analyzer(**FLAGS).normalise, {"tokens": ["A", "b"]}),
@@ -190,6 +216,17 @@ CALLS: dict[str, Callable[[], Call]] = {
 }
 
 
+# Where an array may have one of two dtypes, the other arrays follow.
+OTHER_DTYPES = {
+    ("projection.Projection.rows", "out"): [np.float64],
+    ("projection.Projection.transform", "X"): [np.float64],
+    ("projection.Projection.transform_csr", "indptr"): [np.int64],
+    ("projection.Projection.transform_csr", "indices"): [np.int64],
+    ("projection.Projection.transform_csr", "data"): [np.float32],
+    ("projection.simhash", "X"): [np.float64],
+}
+
+
 def bound_functions() -> set[str]:
     found: set[str] = set()
     for module_name, module in vars(_core).items():
@@ -275,6 +312,8 @@ def test_arrays_that_are_not_canonical_are_refused(name: str, argument: str) -> 
     for form, value in refused_forms(x):
         if isinstance(value, np.ndarray) and value.dtype == x.dtype and value.ndim == x.ndim and x.size < 2:
             continue  # one element is contiguous with any stride
+        if getattr(value, "dtype", None) in OTHER_DTYPES.get((name, argument), []) and form.startswith("dtype"):
+            continue
         with pytest.raises(InternalError, match=rf"^{argument}: expected .*please report it\]$"):
             function(**{**arguments, argument: value})
             pytest.fail(f"{form}: accepted")
@@ -350,6 +389,26 @@ def test_arrays_of_unequal_length_are_refused() -> None:
             function(**{**arguments, "out": np.zeros(shape, np.float32)})
 
 
+def test_projections_refuse_shapes_that_do_not_fit() -> None:
+    for name, argument, shape in (
+        ("Projection.transform", "X", (3, 5)),
+        ("Projection.transform", "out", (2, 16)),
+        ("Projection.transform", "out", (3, 15)),
+        ("Projection.transform_csr", "out", (3, 16)),
+        ("Projection.rows", "out", (3, 15)),
+        ("simhash", "X", (3, 7)),
+        ("simhash", "out", (3, 1)),
+        ("hamming", "B", (2, 3)),
+        ("hamming", "out", (2, 3)),
+    ):
+        function, arguments = CALLS[f"projection.{name}"]()
+        with pytest.raises(InternalError, match=f"^{argument}: expected "):
+            function(**{**arguments, argument: np.zeros(shape, arguments[argument].dtype)})
+    for first in (4, 6, 2**62):
+        with pytest.raises(InternalError, match="^first: expected rows below 6, got"):
+            PROJECTION.rows(first, np.zeros((3, 16)))
+
+
 def test_the_casts_that_pybind11_would_make_in_silence() -> None:
     function, arguments = CALLS["search.Index.search"]()
     results = []
@@ -383,7 +442,8 @@ def test_scalars_of_a_wrong_kind_are_refused(name: str, argument: str) -> None:
             pytest.fail(f"{bad!r}: accepted")
 
 
-LABELS = {"name", "argument", "variant", "words", "cjk"}  # literals of our own: pybind11 takes bytes for them too
+# Literals of our own: pybind11 takes bytes for them too.
+LABELS = {"name", "argument", "variant", "words", "cjk", "method"}
 TEXT_ARGUMENTS = [
     (name, argument)
     for name, make in CALLS.items()

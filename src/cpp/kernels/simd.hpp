@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -76,6 +77,75 @@ inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
   for (std::size_t i = 0; i < lanes<double>; ++i) bits |= static_cast<std::uint32_t>(m[i] & 1) << i;
   return bits;
 #endif
+}
+
+/// The signed integers of a lane's size, and the lanes' numbers.
+template <class T>
+struct signed_of;
+template <>
+struct signed_of<float> {
+  using type = std::int32_t;
+};
+template <>
+struct signed_of<double> {
+  using type = std::int64_t;
+};
+template <class T>
+inline vec<typename signed_of<T>::type> lane_numbers() {
+  vec<typename signed_of<T>::type> v{};
+  for (std::size_t i = 0; i < lanes<T>; ++i) v[i] = static_cast<typename signed_of<T>::type>(i);
+  return v;
+}
+
+/// Flips the sign of the lanes whose bit is set.
+template <class T>
+inline vec<T> flip_signs(vec<T> v, std::uint32_t bits) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 4) {
+    return (vec<T>)_mm512_mask_xor_ps((__m512)v, static_cast<__mmask16>(bits), (__m512)v, _mm512_set1_ps(-0.0f));
+  } else {
+    return (vec<T>)_mm512_mask_xor_pd((__m512d)v, static_cast<__mmask8>(bits), (__m512d)v, _mm512_set1_pd(-0.0));
+  }
+#else
+  using S = typename signed_of<T>::type;
+  const vec<S> all = broadcast(static_cast<S>(bits));
+  constexpr int top = 8 * sizeof(T) - 1;
+#if defined(__AVX2__)
+  const vec<S> top_bit = (all << (top - lane_numbers<T>())) & (S{1} << top);
+#else  // no shifts by a different count in each lane
+  const vec<S> bit = S{1} << lane_numbers<T>(), top_bit = ((all & bit) == bit) & (S{1} << top);
+#endif
+  return (vec<T>)((vec<S>)v ^ top_bit);
+#endif
+}
+
+/// One step of a Hadamard transform within a register: of each pair of lanes i and i + H, sum and difference.
+template <std::size_t H, class T, std::size_t... I>
+inline vec<T> butterfly_lanes(vec<T> v, std::index_sequence<I...>) {
+  const vec<T> swapped = __builtin_shufflevector(v, v, static_cast<int>(I ^ H)...);
+  constexpr T kUp = 1, kDown = -1;
+  const vec<T> factor = {((I & H) != 0 ? kDown : kUp)...};
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (vec<T>)_mm512_fmadd_ps((__m512)v, (__m512)factor, (__m512)swapped);  // a factor of +-1: as exact as a sum
+  } else {
+    return (vec<T>)_mm512_fmadd_pd((__m512d)v, (__m512d)factor, (__m512d)swapped);
+  }
+#elif defined(__FMA__)
+  if constexpr (sizeof(T) == 4) {
+    return (vec<T>)_mm256_fmadd_ps((__m256)v, (__m256)factor, (__m256)swapped);
+  } else {
+    return (vec<T>)_mm256_fmadd_pd((__m256d)v, (__m256d)factor, (__m256d)swapped);
+  }
+#else
+  using S = typename signed_of<T>::type;
+  const vec<S> signs = (vec<S>)factor & (S{1} << (8 * sizeof(T) - 1));
+  return swapped + (vec<T>)((vec<S>)v ^ signs);
+#endif
+}
+template <std::size_t H, class T>
+inline vec<T> butterfly_lanes(vec<T> v) {
+  return butterfly_lanes<H, T>(v, std::make_index_sequence<lanes<T>>());
 }
 
 /// lanes<T> unsigned 16-bit numbers as T.

@@ -43,9 +43,47 @@ struct SearchKernels {
   void (*count_extremes)(const std::uint8_t* values, std::size_t n, std::size_t* zeros, std::size_t* full);
 };
 
+inline constexpr std::size_t kFoldLanes = 16;   // outputs of a slot
+inline constexpr std::size_t kPanelWidth = 16;  // outputs whose entries of a dense matrix lie together
+
+/// What the fold does with 16 neighbouring coordinates: bits of `before` and `after` are set where a sign flips before
+/// and after the Hadamard transform of their block; then they are added to outputs 16 * slot ... 16 * slot + 15.
+struct FoldVector {
+  std::uint16_t before, after;
+  std::uint32_t slot;
+};
+
+template <class T>
+struct ProjectionKernels {
+  /// fold[i] adds n_blocks blocks of 2^i vectors to the sums: signs, butterflies of distance 1, 2, 4, ..., signs, sum.
+  /// Per vector of 16 two loads, 4 + i additions, 4 shuffles, 2 sign flips, one addition to memory.
+  void (*fold[5])(const T* x, std::size_t n_blocks, const FoldVector* vectors, T* sums);
+  /// Per column i and code (slot << 16 | signs) of it: the value, signs flipped, is added to the 16 outputs of the slot
+  /// in the sums of even (from 0) or odd (from `width`) columns.
+  void (*add_slots)(const std::uint32_t* codes, std::size_t per_column, const std::uint32_t* columns, const T* values,
+                    std::size_t n, T* sums, std::size_t width);
+  /// sums[r * sums_stride + j] += x[r * x_stride + c] * entries[c * 16 + j] for c = 0, 1, ... in this order, j < 16.
+  void (*multiply_panel)(const T* entries, std::size_t n_columns, const T* x, std::size_t x_stride, std::size_t n_rows,
+                         T* sums, std::size_t sums_stride);
+  /// Hadamard transform in place, n a power of two: butterflies of distance 1, 2, 4, ...
+  void (*hadamard)(T* values, std::size_t n);
+  void (*add)(const T* values, std::size_t n, T* sums);
+  void (*scale)(const T* values, std::size_t n, T factor, T* out);
+  bool (*all_finite)(const T* values, std::size_t n);
+};
+
+struct ProjectionTable {
+  ProjectionKernels<float> f32;
+  ProjectionKernels<double> f64;
+  /// distances[j] = number of bits in which `code` and code j of `codes` differ.
+  void (*hamming)(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_codes, std::size_t n_bytes,
+                  std::int32_t* distances);
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
+  ProjectionTable projection;
 };
 
 #if defined(__x86_64__)
@@ -57,6 +95,7 @@ struct Table {
 #define LIKEWISE_DECLARE(level)                  \
   namespace level {                              \
   extern const SearchKernels search_kernels;     \
+  extern const ProjectionTable projection_kernels; \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

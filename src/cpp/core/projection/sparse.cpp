@@ -1,0 +1,236 @@
+// Matrices with few nonzeros of equal size: sjlt, countsketch, very_sparse, achlioptas. A column is a list of codes of
+// four bytes: output * 2 + (1 where negative), or, for the slotted layout, slot << 16 | signs of its 16 outputs. The
+// codes of all columns are kept where they fit in 64 MiB, otherwise drawn when needed. Column c adds to the sums
+// c mod 2 of two, which are added at the end: neighbouring columns that meet in an output do not wait for each other.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+#include "core/projection/construction.hpp"
+#include "core/projection/kernels_of.hpp"
+#include "core/thread_pool.hpp"
+
+namespace likewise::projection {
+namespace {
+
+constexpr std::size_t kLanes = kernels::kFoldLanes;
+constexpr std::size_t kCacheBytes = std::size_t{64} << 20;
+constexpr std::size_t kColumnsAtOnce = 256;
+constexpr std::size_t kSumBytes = std::size_t{32} << 10;
+
+/// The codes of some columns, one after the other.
+struct Codes {
+  std::vector<std::uint32_t> codes;
+  std::vector<std::uint32_t> starts;  // of column i, and the end; empty where every column has as many
+  void clear() {
+    codes.clear();
+    starts.clear();
+  }
+};
+struct CodesView {
+  const std::uint32_t* codes;
+  const std::uint32_t* starts;
+};
+
+class Sparse final : public Construction {
+ public:
+  explicit Sparse(const Parameters& p)
+      : d(p.n_features), k(p.n_components), words_(p.seed), nnz_(p.nnz) {
+    if (p.method == Method::very_sparse || p.method == Method::achlioptas) {
+      tag_ = p.method == Method::very_sparse ? 4 : 5;
+      const double density = p.method == Method::very_sparse ? p.density : 1.0 / 3;
+      threshold_ = static_cast<std::uint32_t>(std::floor(density * 0x1p31));
+      scale = 1 / std::sqrt(density * static_cast<double>(k));
+      per_column = 0;
+      expected_ = density * static_cast<double>(k) + 1;  // and where a column starts
+    } else {
+      tag_ = 2;
+      slotted = nnz_ >= kLanes && k <= kLanes << 16;  // beyond, a slot's number does not fit in 16 bits
+      per_column = slotted ? nnz_ / kLanes : nnz_;
+      scale = 1 / std::sqrt(static_cast<double>(nnz_));
+      expected_ = static_cast<double>(per_column);
+    }
+  }
+
+  std::unique_ptr<Applier<float>> applier(float) const override;
+  std::unique_ptr<Applier<double>> applier(double) const override;
+  bool has_empty_columns() const override { return per_column == 0; }
+
+  /// Appends the codes of these columns.
+  void draw(const std::uint32_t* columns, std::size_t n, Codes& to) const {
+    if (per_column == 0) {
+      if (to.starts.empty()) to.starts.push_back(0);
+      for (std::size_t i = 0; i < n; ++i) {
+        draw_bernoulli(columns[i], to.codes);
+        to.starts.push_back(static_cast<std::uint32_t>(to.codes.size()));
+      }
+    } else {
+      for (std::size_t i = 0; i < n; ++i) nnz_ < kLanes ? draw_scattered(columns[i], to.codes) : draw_slots(columns[i], to.codes);
+    }
+  }
+
+  /// The codes of all columns, or null where they are too many to keep.
+  const Codes* all_codes() const {
+    if (expected_ * static_cast<double>(d) > static_cast<double>(kCacheBytes / sizeof(std::uint32_t))) return nullptr;
+    const std::lock_guard<std::mutex> lock(lazy_initialisation_mutex());
+    if (!kept_) {
+      auto drawn = std::make_unique<Codes>();
+      drawn->codes.reserve(static_cast<std::size_t>(expected_ * static_cast<double>(d)));
+      for (std::size_t c = 0; c < d; c += kColumnsAtOnce) {
+        poll_interrupt();
+        std::uint32_t columns[kColumnsAtOnce];
+        const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, d - c);
+        for (std::size_t i = 0; i < count; ++i) columns[i] = static_cast<std::uint32_t>(c + i);
+        draw(columns, count, *drawn);
+      }
+      kept_ = std::move(drawn);
+    }
+    return kept_.get();
+  }
+
+  const std::size_t d, k;
+  bool slotted = false;
+  std::size_t per_column;  // codes of each column; 0: as chance has it
+  double scale;
+
+ private:
+  void draw_scattered(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
+    PhiloxBlock block{};
+    for (std::size_t b = 0; b < nnz_; ++b) {
+      if (b % 4 == 0) block = words_.block(tag_, c, static_cast<std::uint32_t>(b / 4));
+      const std::uint32_t word = block[b % 4];
+      const std::size_t low = b * k / nnz_, count = (b + 1) * k / nnz_ - low;
+      codes.push_back(static_cast<std::uint32_t>((low + (((word >> 1) * count) >> 31)) << 1 | (word & 1)));
+    }
+  }
+  void draw_slots(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
+    const std::size_t m = k / kLanes;
+    PhiloxBlock block{};
+    for (std::size_t b = 0; b < nnz_ / kLanes; ++b) {
+      if (b % 2 == 0) block = words_.block(tag_, c, static_cast<std::uint32_t>(b / 2));
+      const std::size_t low = b * kLanes * m / nnz_, count = (b + 1) * kLanes * m / nnz_ - low;
+      const std::size_t slot = low + ((block[b % 2 * 2] * count) >> 32);
+      const std::uint32_t signs = block[b % 2 * 2 + 1] & 0xFFFF;
+      if (slotted) {
+        codes.push_back(static_cast<std::uint32_t>(slot << 16 | signs));
+      } else {
+        for (std::size_t lane = 0; lane < kLanes; ++lane)
+          codes.push_back(static_cast<std::uint32_t>((slot * kLanes + lane) << 1 | (signs >> lane & 1)));
+      }
+    }
+  }
+  void draw_bernoulli(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
+    for (std::size_t row = 0; row < k; row += 4) {
+      const PhiloxBlock block = words_.block(tag_, c, static_cast<std::uint32_t>(row / 4));
+      for (std::size_t i = 0; i < std::min<std::size_t>(4, k - row); ++i)
+        if (block[i] >> 1 < threshold_) codes.push_back(static_cast<std::uint32_t>((row + i) << 1 | (block[i] & 1)));
+    }
+  }
+
+  const Philox words_;
+  const std::size_t nnz_;
+  std::uint32_t tag_, threshold_ = 0;
+  double expected_;  // codes of a column
+  mutable std::unique_ptr<const Codes> kept_;
+};
+
+template <class T>
+class SparseApplier final : public Applier<T> {
+ public:
+  explicit SparseApplier(const Sparse& s)
+      : s_(s),
+        kernel_(kernels_of<T>()),
+        all_(s.all_codes()),
+        rows_(std::max<std::size_t>(1, std::min<std::size_t>(16, kSumBytes / sizeof(T) / (2 * s.k)))),
+        sums_(2 * s.k * rows_),
+        scale_(static_cast<T>(s.scale)) {}
+
+  std::size_t rows_at_once() const override { return rows_; }
+
+  void apply(const T* x, std::size_t n, T* out) override {
+    std::uint32_t columns[kColumnsAtOnce];
+    for (std::size_t c = 0; c < s_.d; c += kColumnsAtOnce) {
+      const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, s_.d - c);
+      for (std::size_t i = 0; i < count; ++i) columns[i] = static_cast<std::uint32_t>(c + i);
+      const CodesView codes = fetch(columns, count, true);
+      for (std::size_t r = 0; r < n; ++r) accumulate(codes, columns, x + r * s_.d + c, count, sums_of(r));
+    }
+    for (std::size_t r = 0; r < n; ++r) write(sums_of(r), out + r * s_.k);
+  }
+
+  void add(const std::uint32_t* columns, const T* values, std::size_t n) override {
+    for (std::size_t i = 0; i < n; i += kColumnsAtOnce) {
+      const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, n - i);
+      accumulate(fetch(columns + i, count, false), columns + i, values + i, count, sums_of(0));
+    }
+  }
+
+  void finish(T* out) override { write(sums_of(0), out); }
+
+ private:
+  T* sums_of(std::size_t row) { return sums_.data() + row * 2 * s_.k; }
+
+  CodesView fetch(const std::uint32_t* columns, std::size_t n, bool neighbours) {
+    if (all_ != nullptr && neighbours) {
+      if (s_.per_column != 0) return {all_->codes.data() + columns[0] * s_.per_column, nullptr};
+      return {all_->codes.data(), all_->starts.data() + columns[0]};
+    }
+    drawn_.clear();
+    if (all_ == nullptr) {
+      s_.draw(columns, n, drawn_);
+    } else if (s_.per_column != 0) {
+      drawn_.codes.resize(n * s_.per_column);
+      for (std::size_t i = 0; i < n; ++i)
+        std::copy_n(all_->codes.data() + columns[i] * s_.per_column, s_.per_column,
+                    drawn_.codes.data() + i * s_.per_column);
+    } else {
+      drawn_.starts.push_back(0);
+      for (std::size_t i = 0; i < n; ++i) {
+        drawn_.codes.insert(drawn_.codes.end(), all_->codes.data() + all_->starts[columns[i]],
+                            all_->codes.data() + all_->starts[columns[i] + std::size_t{1}]);
+        drawn_.starts.push_back(static_cast<std::uint32_t>(drawn_.codes.size()));
+      }
+    }
+    return {drawn_.codes.data(), s_.per_column != 0 ? nullptr : drawn_.starts.data()};
+  }
+
+  void accumulate(const CodesView& codes, const std::uint32_t* columns, const T* values, std::size_t n, T* sums) {
+    if (s_.slotted) {
+      kernel_.add_slots(codes.codes, s_.per_column, columns, values, n, sums, s_.k);
+      return;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t begin = codes.starts != nullptr ? codes.starts[i] : i * s_.per_column;
+      const std::size_t end = codes.starts != nullptr ? codes.starts[i + 1] : begin + s_.per_column;
+      const T signed_value[2] = {values[i], -values[i]};
+      T* half = sums + columns[i] % 2 * s_.k;
+      for (std::size_t e = begin; e < end; ++e) half[codes.codes[e] >> 1] += signed_value[codes.codes[e] & 1];
+    }
+  }
+
+  void write(T* sums, T* out) {
+    kernel_.add(sums + s_.k, s_.k, sums);
+    kernel_.scale(sums, s_.k, scale_, out);
+    std::fill_n(sums, 2 * s_.k, T(0));
+  }
+
+  const Sparse& s_;
+  const kernels::ProjectionKernels<T>& kernel_;
+  const Codes* const all_;
+  const std::size_t rows_;
+  std::vector<T> sums_;  // of each row the even columns', then the odd columns'
+  Codes drawn_;
+  const T scale_;
+};
+
+std::unique_ptr<Applier<float>> Sparse::applier(float) const { return std::make_unique<SparseApplier<float>>(*this); }
+std::unique_ptr<Applier<double>> Sparse::applier(double) const { return std::make_unique<SparseApplier<double>>(*this); }
+
+}  // namespace
+
+std::unique_ptr<const Construction> make_sparse(const Parameters& parameters) {
+  return std::make_unique<Sparse>(parameters);
+}
+
+}  // namespace likewise::projection

@@ -1,0 +1,177 @@
+// Inner loops of projections. The order of additions is part of what a seed promises: equal bits at every level. A
+// butterfly (a + b, a - b) within a register is one shuffle and one addition.
+#include "kernels/simd.hpp"
+#include "kernels/table.hpp"
+
+namespace likewise::kernels::LIKEWISE_LEVEL {
+namespace {
+
+template <class T>
+inline constexpr std::size_t parts = kFoldLanes / lanes<T>;  // registers of 16 values
+
+/// The butterflies of distance 1, 2, ... below the register's width.
+template <class T, std::size_t H = 1>
+inline vec<T> transform_lanes(vec<T> v) {
+  if constexpr (H < lanes<T>) {
+    return transform_lanes<T, 2 * H>(butterfly_lanes<H, T>(v));
+  } else {
+    return v;
+  }
+}
+
+template <class T, std::size_t V>
+void fold(const T* x, std::size_t n_blocks, const FoldVector* vectors, T* sums) {
+  constexpr std::size_t n = V * parts<T>;
+  for (std::size_t g = 0; g < n_blocks; ++g, x += V * kFoldLanes, vectors += V) {
+    vec<T> t[n];
+#pragma GCC unroll 128
+    for (std::size_t i = 0; i < n; ++i)
+      t[i] = transform_lanes<T>(flip_signs<T>(
+          load(x + i * lanes<T>), static_cast<std::uint32_t>(vectors[i / parts<T>].before) >> (i % parts<T> * lanes<T>)));
+#pragma GCC unroll 8
+    for (std::size_t h = 1; h < n; h *= 2)
+#pragma GCC unroll 128
+      for (std::size_t i = 0; i < n; ++i)
+        if ((i & h) == 0) {
+          const vec<T> a = t[i], b = t[i + h];
+          t[i] = a + b;
+          t[i + h] = a - b;
+        }
+#pragma GCC unroll 128
+    for (std::size_t i = 0; i < n; ++i) {
+      T* at = sums + std::size_t{vectors[i / parts<T>].slot} * kFoldLanes + i % parts<T> * lanes<T>;
+      const auto signs = static_cast<std::uint32_t>(vectors[i / parts<T>].after) >> (i % parts<T> * lanes<T>);
+      store(at, load(at) + flip_signs<T>(t[i], signs));
+    }
+  }
+}
+
+template <class T>
+void add_slots(const std::uint32_t* codes, std::size_t per_column, const std::uint32_t* columns, const T* values,
+               std::size_t n, T* sums, std::size_t width) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const vec<T> v = broadcast(values[i]);
+    T* half = sums + columns[i] % 2 * width;
+    for (std::size_t e = 0; e < per_column; ++e) {
+      const std::uint32_t code = *codes++;
+      T* slot = half + std::size_t{code >> 16} * kFoldLanes;
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < parts<T>; ++p) {
+        T* at = slot + p * lanes<T>;
+        store(at, load(at) + flip_signs<T>(v, (code & 0xFFFF) >> (p * lanes<T>)));
+      }
+    }
+  }
+}
+
+/// As many rows at a time as registers hold sums of.
+template <class T, std::size_t Rows>
+void multiply_rows(const T* entries, std::size_t n_columns, const T* x, std::size_t x_stride, T* sums,
+                   std::size_t sums_stride) {
+  vec<T> s[Rows][parts<T>];
+  for (std::size_t r = 0; r < Rows; ++r)
+    for (std::size_t p = 0; p < parts<T>; ++p) s[r][p] = load(sums + r * sums_stride + p * lanes<T>);
+  for (std::size_t c = 0; c < n_columns; ++c) {
+    vec<T> e[parts<T>];
+    for (std::size_t p = 0; p < parts<T>; ++p) e[p] = load(entries + c * kPanelWidth + p * lanes<T>);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+      const vec<T> v = broadcast(x[r * x_stride + c]);
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < parts<T>; ++p) s[r][p] += v * e[p];
+    }
+  }
+  for (std::size_t r = 0; r < Rows; ++r)
+    for (std::size_t p = 0; p < parts<T>; ++p) store(sums + r * sums_stride + p * lanes<T>, s[r][p]);
+}
+template <class T>
+void multiply_panel(const T* entries, std::size_t n_columns, const T* x, std::size_t x_stride, std::size_t n_rows,
+                    T* sums, std::size_t sums_stride) {
+  constexpr std::size_t kRows = 12 / parts<T> > 1 ? 12 / parts<T> : 1;
+  std::size_t r = 0;
+  for (; r + kRows <= n_rows; r += kRows)
+    multiply_rows<T, kRows>(entries, n_columns, x + r * x_stride, x_stride, sums + r * sums_stride, sums_stride);
+  for (; r < n_rows; ++r)
+    multiply_rows<T, 1>(entries, n_columns, x + r * x_stride, x_stride, sums + r * sums_stride, sums_stride);
+}
+
+template <class T>
+void hadamard(T* values, std::size_t n) {
+  std::size_t h = 1;
+  if (n >= lanes<T>) {
+    for (std::size_t i = 0; i < n; i += lanes<T>) store(values + i, transform_lanes<T>(load(values + i)));
+    for (h = lanes<T>; h < n; h *= 2)
+      for (std::size_t i = 0; i < n; i += 2 * h)
+        for (std::size_t j = i; j < i + h; j += lanes<T>) {
+          const vec<T> a = load(values + j), b = load(values + j + h);
+          store(values + j, a + b);
+          store(values + j + h, a - b);
+        }
+    return;
+  }
+  for (; h < n; h *= 2)
+    for (std::size_t i = 0; i < n; i += 2 * h)
+      for (std::size_t j = i; j < i + h; ++j) {
+        const T a = values[j], b = values[j + h];
+        values[j] = a + b;
+        values[j + h] = a - b;
+      }
+}
+
+template <class T>
+void add(const T* values, std::size_t n, T* sums) {
+  for (std::size_t i = 0; i < n; ++i) sums[i] += values[i];
+}
+template <class T>
+void scale(const T* values, std::size_t n, T factor, T* out) {
+  std::size_t i = 0;
+  const vec<T> f = broadcast(factor);
+  for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, load(values + i) * f);
+  for (; i < n; ++i) out[i] = values[i] * factor;
+}
+
+/// v - v is 0 for a finite value and NaN for any other; sums of zeros and NaN tell them apart.
+template <class T>
+bool all_finite(const T* values, std::size_t n) {
+  std::size_t i = 0;
+  vec<T> found[4] = {};
+  for (; i + 4 * lanes<T> <= n; i += 4 * lanes<T>)
+    for (std::size_t j = 0; j < 4; ++j) {
+      const vec<T> v = load(values + i + j * lanes<T>);
+      found[j] += v - v;
+    }
+  T sum = 0;
+  const vec<T> all = (found[0] + found[1]) + (found[2] + found[3]);
+  for (std::size_t l = 0; l < lanes<T>; ++l) sum += all[l];
+  for (; i < n; ++i) sum += values[i] - values[i];
+  return sum == 0;
+}
+
+void hamming(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_codes, std::size_t n_bytes,
+             std::int32_t* distances) {
+  for (std::size_t j = 0; j < n_codes; ++j, codes += n_bytes) {
+    std::uint64_t bits = 0;
+    std::size_t i = 0;
+    for (; i + 8 <= n_bytes; i += 8) {
+      std::uint64_t a, b;
+      std::memcpy(&a, code + i, 8);
+      std::memcpy(&b, codes + i, 8);
+      bits += static_cast<std::uint64_t>(__builtin_popcountll(a ^ b));
+    }
+    for (; i < n_bytes; ++i)
+      bits += static_cast<std::uint64_t>(__builtin_popcount(static_cast<unsigned>(code[i] ^ codes[i])));
+    distances[j] = static_cast<std::int32_t>(bits);
+  }
+}
+
+template <class T>
+constexpr ProjectionKernels<T> kernels_for{{fold<T, 1>, fold<T, 2>, fold<T, 4>, fold<T, 8>, fold<T, 16>},
+                                           add_slots<T>, multiply_panel<T>, hadamard<T>, add<T>, scale<T>,
+                                           all_finite<T>};
+
+}  // namespace
+
+extern const ProjectionTable projection_kernels;
+constexpr ProjectionTable projection_kernels{kernels_for<float>, kernels_for<double>, hamming};
+
+}  // namespace likewise::kernels::LIKEWISE_LEVEL
