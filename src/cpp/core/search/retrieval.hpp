@@ -53,15 +53,24 @@ struct Candidate {
 template <class T>
 struct Workspace {
   std::vector<T> sums = std::vector<T>(kWindow), totals = std::vector<T>(kWindow);
-  std::vector<std::uint32_t> documents = std::vector<std::uint32_t>(kWindow + 16);
-  std::vector<T> found_sums = std::vector<T>(kWindow + 16), found_totals = std::vector<T>(kWindow + 16);
-  std::vector<T> found_bounds = std::vector<T>(kMost + 16);
+  std::vector<std::uint32_t> documents;
+  std::vector<T> found_sums, found_totals, found_bounds = std::vector<T>(kMost + 16);
   std::vector<std::uint16_t> nibble_sums = std::vector<std::uint16_t>(kMost);
   std::vector<const std::uint8_t*> lists, lists_here;
   std::vector<Candidate<T>> candidates;
   std::vector<const T*> impacts;
   TopK<T> best;
   bool dirty = false;
+
+  Workspace() { reserve_found(kMost); }
+
+  /// Room for n documents found at a time.
+  void reserve_found(std::size_t n) {
+    if (documents.size() >= n + 16) return;
+    documents.resize(n + 16);
+    found_sums.resize(n + 16);
+    found_totals.resize(n + 16);
+  }
 
   void begin() {
     if (dirty) {  // an exception ended the query before
@@ -206,7 +215,9 @@ class Retrieval {
 
   std::size_t collect_touched(std::uint32_t first, bool blocks) {
     const T bound = lower_bound(space_.best.threshold());
-    std::size_t found = 0;
+    std::size_t touched = 0, found = 0;
+    for (std::size_t i = 0; i < n_summed_; ++i) touched += cursors_[i].position - cursors_[i].begin;
+    space_.reserve_found(touched);
     for (std::size_t i = 0; i < n_summed_; ++i) {
       const Cursor& c = cursors_[i];
       found += kernels_.collect_at(c.documents + c.begin, c.position - c.begin, first, bound, space_.sums.data(),
@@ -306,7 +317,7 @@ class Retrieval {
     if (!guessing_ || best.size() < enough_) return;
     const std::size_t kept = kept_by_guess(kSurplus);
     best.guess(kept);
-    enough_ = 2 * kept + kLeastGathered;
+    enough_ = 4 * kept + kLeastGathered;
   }
 
   /// Keeps those of the window's documents [at, at + n) whose bound promises enough.
