@@ -124,6 +124,19 @@ def check_n_threads(value: object, name: str = "n_threads") -> int:
     return min(check_scalar_int(value, name, minimum=1), 1024)
 
 
+def check_float_dtype(value: object, name: str = "dtype") -> np.dtype[Any] | None:
+    """None, or float32 or float64 by any name that numpy has for them."""
+    if value is None:
+        return None
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{name}: expected 'float32', 'float64' or None, got {describe(value)}") from None
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"{name}: expected 'float32', 'float64' or None, got {dtype}")
+    return np.dtype(dtype.type)
+
+
 def check_random_state(value: object, name: str = "random_state") -> int:
     """A 64-bit seed: None draws one from the system, an integer in [0, 2^64) is one, a numpy generator gives one."""
     if value is None:
@@ -331,7 +344,7 @@ def _to_float(array: NDArray[Any], value: object, name: str) -> NDArray[Any]:
     if kind == "f" and array.dtype.itemsize in (4, 8):
         return array
     if kind == "f" and array.dtype.itemsize == 2:
-        _check_size(array.size, 4, name)
+        check_size(array.size, 4, name)
         return array.astype(np.float32)
     if kind == "O":
         array = _numbers_of_objects(array, name)
@@ -339,7 +352,7 @@ def _to_float(array: NDArray[Any], value: object, name: str) -> NDArray[Any]:
         if kind == "f":
             return array
     if kind in "biu":
-        _check_size(array.size, 8, name)
+        check_size(array.size, 8, name)
         converted = array.astype(np.float64)
         if kind != "b" and array.dtype.itemsize == 8 and array.size:
             # 2^63 and 2^64 are no values of the integer types: casting them back would be undefined.
@@ -384,7 +397,7 @@ def _check_shape(array: NDArray[Any], name: str, ndim: int, min_rows: int) -> No
         )
     if ndim == 2 and shape[1] == 0:
         raise ValueError(
-            f"{name}: expected at least 1 column, got 0 feature(s) (shape={shape}) while a minimum of 1 is required"
+            f"{name}: expected at least 1 column, got 0 feature(s) (shape={shape}) while a minimum of 1 is required."
         )
 
 
@@ -392,11 +405,11 @@ def _canonical(array: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[
     """The array itself if it is canonical, otherwise one copy with equal values."""
     if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         return array
-    _check_size(array.size, dtype.itemsize, name)
+    check_size(array.size, dtype.itemsize, name)
     return array.astype(dtype, order="C", copy=True)
 
 
-def _check_size(n_items: int, item_size: int, name: str) -> None:
+def check_size(n_items: int, item_size: int, name: str) -> None:
     """Refuses a copy that cannot be, before it is tried: an overcommitting system would kill us while we fill it."""
     n_bytes = int(n_items) * item_size
     limit = _MAX_BYTES

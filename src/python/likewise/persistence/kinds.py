@@ -48,6 +48,10 @@ INDEX = DirectoryKind(
 KINDS: dict[tuple[str, str], Kind] = {
     # The kind of the format's documentation: arrays without a meaning.
     ("example", "1"): Kind(load="likewise.persistence.kinds:example_arrays", check=None),
+    ("projection", "1"): Kind(
+        load="likewise.projection.estimator:RandomProjection._from_container",
+        check="likewise.projection.estimator:problems",
+    ),
     ("search.segment", "1"): Kind(load=None, check="likewise.search.storage.checking:segment_problems"),
 }
 
