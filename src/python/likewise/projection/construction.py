@@ -110,7 +110,7 @@ def choose(
         raise ValueError(problem)
     if warn and k > n_features:
         warnings.warn(
-            f"n_components: expected at most n_features = {n_features}, got {k}: nothing is reduced", stacklevel=4
+            f"n_components: expected at most n_features = {n_features}, got {k}: nothing is reduced", stacklevel=3
         )
     return made(seed=check_random_state(random_state))
 

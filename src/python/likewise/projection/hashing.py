@@ -86,6 +86,8 @@ def simhash(
                 break
             codes[begin : begin + step] = np.packbits(images >= 0, axis=1, bitorder="little")
     if bad >= 0:
+        if isinstance(rows, np.ndarray):
+            check_array(rows, "X")  # raises, naming row and column, unless only a sum has overflowed
         raise FloatingPointError(f"X: expected sums that its dtype holds, got infinity or NaN at row {bad}")
     return codes
 
