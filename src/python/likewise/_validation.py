@@ -124,7 +124,7 @@ def check_n_threads(value: object, name: str = "n_threads") -> int:
     return min(check_scalar_int(value, name, minimum=1), 1024)
 
 
-def check_float_dtype(value: object, name: str = "dtype") -> np.dtype[Any] | None:
+def check_float_dtype(value: object, name: str = "dtype") -> np.dtype[np.float32] | np.dtype[np.float64] | None:
     """None, or float32 or float64 by any name that numpy has for them."""
     if value is None:
         return None
@@ -134,7 +134,7 @@ def check_float_dtype(value: object, name: str = "dtype") -> np.dtype[Any] | Non
         raise TypeError(f"{name}: expected 'float32', 'float64' or None, got {describe(value)}") from None
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"{name}: expected 'float32', 'float64' or None, got {dtype}")
-    return np.dtype(dtype.type)
+    return np.dtype(np.float32) if dtype.itemsize == 4 else np.dtype(np.float64)
 
 
 def check_random_state(value: object, name: str = "random_state") -> int:

@@ -1,10 +1,10 @@
 """Random projection: fewer dimensions, nearly the same distances, no training."""
 
 from .dimension import min_dim
-from .measuring import DistortionReport, distortion
 from .estimator import RandomProjection
 from .hashing import hamming_distance, simhash, simhash_cosine
 from .low_rank import randomized_range_finder, randomized_svd
+from .measuring import DistortionReport, distortion
 
 sign_hash = simhash
 

@@ -94,7 +94,7 @@ def randomized_svd(
     extra = check_scalar_int(n_oversamples, "n_oversamples", minimum=0)
     q = _range(matrix, shape, dtype, min(k + extra, *shape), "n_components", n_iter, random_state)
     # M^T Q rather than Q^T M: a sparse M multiplies from the left.
-    u, s, vt = np.linalg.svd((matrix.T @ q).T, full_matrices=False)
+    u, s, vt = np.linalg.svd(_product(matrix.T, q).T, full_matrices=False)
     u = q @ u[:, :k]
     largest = np.abs(u).argmax(axis=0)
     signs = np.where(u[largest, np.arange(k)] < 0, -1, 1).astype(u.dtype)
@@ -128,12 +128,16 @@ def _range(
     seed = check_random_state(random_state)
     sketch = np.empty((d, size), dtype)
     Construction("gaussian", d, size, None, None, seed).build().rows(0, sketch)
-    with np.errstate(over="ignore", invalid="ignore"):  # told from the product
-        product = matrix @ sketch
-    if not np.isfinite(product).all():
-        raise FloatingPointError(f"M: expected products that {dtype} holds, got infinity or NaN [scale M]")
-    q = np.linalg.qr(product)[0]
+    q: NDArray[Any] = np.linalg.qr(_product(matrix, sketch))[0]
     for _ in range(n_iter):
-        q = np.linalg.qr(matrix.T @ q)[0]
-        q = np.linalg.qr(matrix @ q)[0]
+        q = np.linalg.qr(_product(matrix.T, q))[0]
+        q = np.linalg.qr(_product(matrix, q))[0]
     return q
+
+
+def _product(matrix: Any, factor: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(over="ignore", invalid="ignore"):  # told from the product
+        product: NDArray[Any] = matrix @ factor
+    if not np.isfinite(product).all():
+        raise FloatingPointError(f"M: expected products that {product.dtype} holds, got infinity or NaN [scale M]")
+    return product
