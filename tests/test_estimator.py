@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from likewise._estimator import Transformer, is_chunks, iterate_chunks, names_of
 from likewise.errors import NotFittedError
+from likewise.whitening import Whitening
 
 
 class Scale(Transformer):
@@ -170,5 +172,87 @@ def test_it_does_not_import_sklearn(fresh: Any) -> None:
         import sys, numpy as np
         from likewise._estimator import Transformer
         assert not {"sklearn", "scipy", "pandas", "polars", "xxhash"} & set(sys.modules), sorted(sys.modules)
+    """
+    fresh(program)
+
+
+# --- scikit-learn's own checks, with an empty list of expected failures ---
+
+sklearn_checks = pytest.importorskip("sklearn.utils.estimator_checks")
+
+
+ESTIMATORS = [Whitening(), Whitening(beta=0.5, gamma=0.0), Whitening(1, normalize=True)]
+with warnings.catch_warnings():  # that they do not inherit from BaseEstimator, whose import takes a second, is meant
+    warnings.filterwarnings("ignore", "Estimator .* does not inherit from `sklearn.base.BaseEstimator`")
+    each_check = sklearn_checks.parametrize_with_checks(ESTIMATORS)
+
+
+@each_check
+@pytest.mark.filterwarnings("ignore::likewise.errors.RankDeficiencyWarning")
+@pytest.mark.filterwarnings("ignore:Can't check dok sparse matrix:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*TypeError occurred during set_params:UserWarning")
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+FRAME_CHECKS = [
+    "check_set_output_transform_pandas", "check_global_output_transform_pandas",
+    "check_set_output_transform_polars", "check_global_set_output_transform_polars",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRAME_CHECKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.filterwarnings("ignore:X .* feature names, but .* was fitted:UserWarning")
+def test_scikit_learns_checks_of_frames(name: str, estimator: Any) -> None:
+    pytest.importorskip(name.rpartition("_")[2])
+    getattr(sklearn_checks, name)(type(estimator).__name__, estimator)
+
+
+def test_inside_scikit_learn(tmp_path: Any) -> None:
+    import joblib
+    from sklearn.base import clone
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import FeatureUnion, make_pipeline
+
+    rng = np.random.default_rng(0)
+    rows, y = rng.standard_normal((60, 6)), np.arange(60) % 2
+    pipe = make_pipeline(Whitening(3), LogisticRegression())
+    assert "Whitening" in pipe._repr_html_()
+    search = GridSearchCV(pipe, {"whitening__gamma": [0.0, 1.0], "whitening__n_components": [2, 4]}, cv=2).fit(rows, y)
+    assert set(search.best_params_) == {"whitening__gamma", "whitening__n_components"}
+    joblib.dump(search.best_estimator_, tmp_path / "pipe")
+    assert np.array_equal(joblib.load(tmp_path / "pipe").predict(rows), search.predict(rows))
+    both = FeatureUnion([("a", Whitening(2)), ("b", Whitening(1))]).fit_transform(rows)
+    assert both.shape == (60, 3)
+    parts = ColumnTransformer([("a", Whitening(2), [0, 1, 2])], remainder="passthrough").fit_transform(rows)
+    assert parts.shape == (60, 5)
+    frame = make_pipeline(Whitening(2)).set_output(transform="pandas").fit_transform(rows)
+    assert list(frame.columns) == ["whitening0", "whitening1"]
+    copied = clone(Whitening(2, dtype="float32").set_output(transform="pandas"))
+    assert list(copied.fit_transform(rows).columns) == ["whitening0", "whitening1"]
+
+
+def test_without_scikit_learn(fresh: Any) -> None:
+    program = """if True:
+        import sys
+        for name in ("sklearn", "scipy", "pandas", "threadpoolctl"):
+            sys.modules[name] = None
+        import numpy as np, pickle
+        from likewise.whitening import Whitening
+        X = np.random.default_rng(0).standard_normal((50, 3))
+        made = Whitening(2).fit(X)
+        assert pickle.loads(pickle.dumps(made)).transform(X).shape == (50, 2)
+        try:
+            Whitening().transform(X)
+        except ValueError as error:
+            assert "not fitted" in str(error)
+        import warnings
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            Whitening(2, n_threads=1).fit(X).transform(X)
+        assert len(seen) == 1 and "threadpoolctl" in str(seen[0].message), seen
     """
     fresh(program)

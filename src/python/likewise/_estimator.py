@@ -231,10 +231,9 @@ class Transformer(ABC):
         config = getattr(self, "_sklearn_output_config", None)
         if config is not None:
             container = config["transform"]
-        elif "sklearn" in sys.modules:
-            container = sys.modules["sklearn"].get_config()["transform_output"]
         else:
-            return result
+            get_config = getattr(sys.modules.get("sklearn"), "get_config", None)
+            container = "default" if get_config is None else get_config()["transform_output"]
         if container == "default":
             return result
         library = _frame_library(container)
@@ -265,8 +264,8 @@ class Transformer(ABC):
             warnings.warn(
                 f"X does not have valid feature names, but {owner} was fitted with feature names", stacklevel=4
             )
-        elif not np.array_equal(given, fitted):
-            raise ValueError(f"X: expected the columns seen in fit, got others: {_difference(given, fitted)}")
+        else:
+            check_same_names(given, fitted, "X")
 
     def _remember(self, n_features: int, names: Names | None) -> None:
         """Note the width and the names of what is fitted."""
@@ -414,6 +413,12 @@ def names_of(X: Any) -> Names | None:
             "features have string names [set X.columns = X.columns.astype(str)]"
         )
     return names if kinds == ["str"] and names.ndim == 1 else None
+
+
+def check_same_names(given: Names | None, fitted: Names | None, name: str) -> None:
+    """Raise where both have names and these differ."""
+    if given is not None and fitted is not None and not np.array_equal(given, fitted):
+        raise ValueError(f"{name}: expected the columns seen in fit, got others: {_difference(given, fitted)}")
 
 
 def _difference(given: Names, fitted: Names) -> str:

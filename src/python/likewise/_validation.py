@@ -377,7 +377,11 @@ def _numbers_of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
                 f"{name}: expected a rectangular array of numbers, got {describe(x)}{_where(position, array.shape)}"
             )
         if not isinstance(x, int | float | np.integer | np.floating | np.bool_):
-            raise TypeError(f"{name}: expected numbers, got {describe(x)}{_where(position, array.shape)}")
+            where = _where(position, array.shape)
+            raise TypeError(
+                f"{name}: expected numbers, got {describe(x)}{where}: "
+                "argument must be neither a string nor any other object, but a number"
+            )
         if isinstance(x, int) and (abs(x) >= 2**1024 or int(float(x)) != x):
             raise _inexact(name, x, position, array.shape)
     return array.astype(np.float64)
@@ -393,7 +397,7 @@ def _check_shape(array: NDArray[Any], name: str, ndim: int, min_rows: int) -> No
     if shape[0] < min_rows:
         raise ValueError(
             f"{name}: expected at least {min_rows} row{'s' if min_rows > 1 else ''}, "
-            f"got {shape[0]} sample(s) (shape={shape}) while a minimum of {min_rows} is required"
+            f"got {shape[0]} sample(s) (shape={shape}) while a minimum of {min_rows} is required."
         )
     if ndim == 2 and shape[1] == 0:
         raise ValueError(

@@ -11,6 +11,7 @@ __all__ = [
     "IndexLockedError",
     "InternalError",
     "NotFittedError",
+    "RankDeficiencyWarning",
     "RecoveredIndexWarning",
     "UnsupportedFormatError",
 ]
@@ -78,6 +79,10 @@ class IndexLockedError(OSError):
 
 class RecoveredIndexWarning(UserWarning):
     """An older generation of an index was opened because the newest one is damaged."""
+
+
+class RankDeficiencyWarning(UserWarning):
+    """Data span fewer directions than there are columns, so that a whitening has fewer components than that."""
 
 
 class NotFittedError(ValueError, AttributeError):

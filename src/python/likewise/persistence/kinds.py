@@ -53,6 +53,14 @@ KINDS: dict[tuple[str, str], Kind] = {
         check="likewise.projection.estimator:problems",
     ),
     ("search.segment", "1"): Kind(load=None, check="likewise.search.storage.checking:segment_problems"),
+    ("whitening", "1"): Kind(
+        load="likewise.whitening.estimator:Whitening._from_container",
+        check="likewise.whitening.estimator:check_whitening",
+    ),
+    ("whitening.moments", "1"): Kind(
+        load="likewise.whitening.moments:Moments._from_container",
+        check="likewise.whitening.moments:check_moments",
+    ),
 }
 
 
