@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .estimator import Whitening
 from .moments import Moments
+from .tuning import TuneResult, tune
 
-__all__ = ["Moments", "Whitening"]
+__all__ = ["Moments", "TuneResult", "Whitening", "tune"]

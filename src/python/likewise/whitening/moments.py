@@ -301,7 +301,8 @@ class Moments:
         rows = check_array(refuse_sparse(X, name), name, finite=False)
         self._check_width(rows.shape[1], name, owner)
         if self.dtype is not None and rows.dtype != self.dtype:
-            rows = rows.astype(self.dtype)
+            with np.errstate(over="ignore"):  # infinity, which is then refused
+                rows = rows.astype(np.float64) if rows.dtype == np.float32 else rows.astype(np.float32)
         self._has_float32 |= rows.dtype == np.float32
         if self._pending is not None and self._n_pending and self._pending.dtype != rows.dtype:
             self._own_sums(flush=True)  # a chunk is of one type: where it changes, the chunk ends
@@ -409,7 +410,7 @@ class _Sums:
                 f"{first} to {first + m - 1}"
             )
         np.add(self.scatter, product, out=self.scatter)
-        scratch = product if product.dtype == np.float64 else np.empty_like(self.scatter)
+        scratch: Any = product if product.dtype == np.float64 else np.empty_like(self.scatter)
         error = rest / np.sqrt(m)
         np.multiply(error[:, None], error, out=scratch)
         self.scatter -= scratch
