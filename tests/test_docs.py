@@ -118,7 +118,7 @@ def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def public_objects() -> Iterator[tuple[str, Any]]:
-    for name in ("likewise.search", "likewise.persistence", "likewise.errors"):
+    for name in ("likewise.search", "likewise.whitening", "likewise.persistence", "likewise.errors"):
         module = importlib.import_module(name)
         for public in module.__all__:
             thing = getattr(module, public)

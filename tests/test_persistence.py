@@ -178,7 +178,7 @@ def test_prefault_gives_the_same(example: Path, prefault: str) -> None:
 
 def test_load_dispatches_by_kind(example: Path) -> None:
     assert persistence.load(example)["weights"].tolist() == [1.5, -2.0]
-    for kind in (("whitening", "1"), ("example", "2")):
+    for kind in (("transport", "1"), ("example", "2")):
         example.write_bytes(b"".join(encode(*kind, {}, {})))
         with pytest.raises(UnsupportedFormatError, match=f"kind '{kind[0]}' version '{kind[1]}'"):
             persistence.load(example)

@@ -372,46 +372,56 @@ class Whitening(Transformer):
 
     @property
     def mean_(self) -> Matrix:
+        """Mean of the rows: float64, shape (d,)."""
         return self._model().mean
 
     @property
     def covariance_(self) -> Matrix:
+        """Covariance about the mean, divided by the number of rows: float64, shape (d, d)."""
         return self._known_moments().covariance()
 
     @property
     def eigenvalues_(self) -> Matrix:
+        """Eigenvalues of Sigma_beta, descending; what rounding makes negative is 0: float64, shape (d,)."""
         return self._model().eigenvalues
 
     @property
     def components_(self) -> Matrix:
+        """Eigenvectors that are used, as rows: float64, shape (k, d)."""
         return self._model().components
 
     @property
     def whitening_matrix_(self) -> Matrix:
+        """What centred rows are multiplied by: float64, shape (d, k)."""
         return self._model().matrix
 
     @property
     def explained_ratio_(self) -> Matrix:
+        """Shares of the eigenvalues in their sum: float64, shape (d,)."""
         values = self._model().eigenvalues
         total = values.sum()
         return values / total if total > 0 else np.zeros_like(values)
 
     @property
     def rank_(self) -> int:
+        """How many eigenvalues exceed the floor."""
         self._model()
         return self._state.rank
 
     @property
     def n_components_(self) -> int:
+        """Number of columns of a result."""
         return self._model().n_components
 
     @property
     def n_samples_seen_(self) -> int:
+        """Number of rows learnt from."""
         self._require_fitted()
         return self._state.n if self._state.moments is None else self._state.moments.n
 
     @property
     def moments_(self) -> Moments:
+        """A copy of the statistics."""
         return self._known_moments().copy()
 
     @property
