@@ -442,6 +442,21 @@ class Whitening(Transformer):
             raise AttributeError("this Whitening was saved without its statistics")
         return self._state.moments
 
+    def plot_spectrum(self, ax: Any = None) -> Any:
+        """Draw the eigenvalues, their cumulative share, the floor, and the number of components.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from ..integrations.matplotlib import plot_spectrum
+
+        return plot_spectrum(self, ax=ax)
+
     # --- Storage ---
 
     def save(self, path: str | os.PathLike[str], *, statistics: bool = True, overwrite: bool = True) -> None:

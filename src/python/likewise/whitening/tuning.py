@@ -64,6 +64,21 @@ class TuneResult:
             "measure it on others"
         )
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the scores of the grid.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from ..integrations.matplotlib import plot_tuning
+
+        return plot_tuning(self, ax=ax)
+
 
 def tune(
     vectors_a: Any,
