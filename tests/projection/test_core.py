@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.references.projection_numpy import matrix
 from likewise import _core
 from tests.conftest import Fresh
-from tests.projection.constructions import matrix
 
 Projection = _core.projection.Projection
 Array = NDArray[Any]
@@ -155,7 +155,7 @@ def test_gaussian_entries() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("method", "d", "k", "nnz", "density"), CASES)
 def test_the_matrix_is_the_one_defined(method: str, d: int, k: int, nnz: int, density: float, seed: int) -> None:
-    expected = matrix(method, d, k, seed, nnz, density)
+    expected = matrix(method, d, k, seed, nnz=nnz, density=density)
     p = Projection(method, d, k, seed, nnz, density)
     assert (p.method, p.n_features, p.n_components) == (method, d, k)
     for dtype, rtol in ((np.float32, 1e-7), (np.float64, 4e-16 if method != "gaussian" else 1e-14)):
@@ -199,6 +199,7 @@ def test_many_pieces_and_threads_do_not_change_a_bit() -> None:
 
 PROGRAM = """
 import numpy as np, sys, hashlib
+from benchmarks.references.projection_numpy import matrix
 from likewise import _core
 from tests.projection.test_core import CASES, project, project_csr, csr, rows_with_gaps
 print(_core.dispatch.level())

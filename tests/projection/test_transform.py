@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,28 @@ def test_wide_sparse_rows() -> None:
     for i, column in enumerate(used):
         p._native().rows(int(column), small[i : i + 1])
     np.testing.assert_allclose(data[:20][np.argsort(indices[:20])] @ small, Y[0], atol=1e-5)
+
+
+def test_one_projection_in_many_threads() -> None:
+    X = rows(400, 300)
+    p = RandomProjection(64, random_state=0, n_threads=2).fit(X)
+    expected, Y = p.transform(X).tobytes(), rows(3, 64)
+    back = RandomProjection(64, random_state=0).fit(X).inverse_transform(Y).tobytes()
+    loaded = RandomProjection.from_bytes(p.to_bytes())  # builds its matrix at the first use
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: loaded.transform(X).tobytes(), range(40))) == {expected}
+        assert set(pool.map(lambda _: loaded.inverse_transform(Y).tobytes(), range(40))) == {back}
+
+
+def test_a_forked_child(fresh: Any) -> None:
+    program = """if True:
+        import os, numpy as np, likewise as lw
+        X = np.arange(9000.0).reshape(30, 300)
+        p = lw.projection.RandomProjection(64, random_state=0, n_threads=2).fit(X)
+        expected = p.transform(X).tobytes()
+        child = os.fork()
+        if not child:
+            os._exit(0 if p.transform(X).tobytes() == expected else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert fresh(program, timeout=30).strip() == "0"
