@@ -9,6 +9,7 @@ import pytest
 
 from likewise.projection import RandomProjection
 from likewise.projection import entries as entries_module
+from likewise.projection.construction import Construction
 
 
 def dense(matrix: Any) -> Any:
@@ -54,6 +55,25 @@ def test_a_singular_matrix() -> None:
     assert np.linalg.matrix_rank(S) < 32
     Y = np.random.default_rng(0).standard_normal((5, 32))
     np.testing.assert_allclose(p.inverse_transform(Y), Y @ np.linalg.pinv(S).T, atol=1e-12)
+
+
+class Given:
+    """Stands for a native projection whose matrix is known."""
+
+    def __init__(self, S: Any) -> None:
+        self.columns = np.ascontiguousarray(S.T)
+
+    def rows(self, first: int, out: Any) -> None:
+        out[...] = self.columns[first : first + len(out)]
+
+
+def test_rows_that_are_all_but_equal_count_as_equal() -> None:
+    S = np.random.default_rng(0).standard_normal((5, 40))
+    S[3] = S[2] + 1e-7 * np.random.default_rng(1).standard_normal(40)
+    construction = Construction("gaussian", 40, 5, None, None, 0)
+    found = entries_module.invert_gram(construction, Given(S))
+    np.testing.assert_allclose(found, np.linalg.pinv(S @ S.T, rcond=1e-12), atol=1e-6)
+    assert np.abs(found).max() < 10
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

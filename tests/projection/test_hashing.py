@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
-from likewise.projection import RandomProjection, hamming_distance, sign_hash, simhash, simhash_cosine
+from likewise.projection import RandomProjection, hamming_distance, hashing, sign_hash, simhash, simhash_cosine
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
 
@@ -22,8 +23,6 @@ def test_bits_are_the_signs(n_bits: int, method: str, dtype: Any) -> None:
     x[3] = 0
     codes = simhash(x, n_bits, method=method, random_state=5)
     assert codes.shape == (30, -(-n_bits // 8)) and codes.dtype == np.uint8
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         Y = RandomProjection(n_bits, method=method, random_state=5).fit_transform(x)
@@ -34,6 +33,16 @@ def test_bits_are_the_signs(n_bits: int, method: str, dtype: Any) -> None:
     np.testing.assert_array_equal(simhash(x, n_bits, method=method, random_state=5, n_threads=1), codes)
     np.testing.assert_array_equal(simhash(scipy_sparse.csr_array(x), n_bits, method=method, random_state=5), codes)
     np.testing.assert_array_equal(simhash(x.astype(dtype), n_bits, method=method, random_state=5)[:0], codes[:0])
+
+
+def test_blocks_of_sparse_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = simhash(X, 64, random_state=5)
+    monkeypatch.setattr(hashing, "_BLOCK_VALUES", 7 * 64)
+    np.testing.assert_array_equal(simhash(scipy_sparse.csr_array(X), 64, random_state=5), expected)
+    x = X.copy()
+    x[23] = 3e38
+    with pytest.raises(FloatingPointError, match="at row 23"):
+        simhash(scipy_sparse.csr_array(x), 64, random_state=5)
 
 
 def test_sign_hash_is_its_other_name() -> None:

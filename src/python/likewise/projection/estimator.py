@@ -14,6 +14,7 @@ from .._estimator import (
     Names,
     Rows,
     Transformer,
+    check_same_names,
     is_chunks,
     iterate_chunks,
     names_from_bytes,
@@ -399,6 +400,8 @@ def _survey(X: Any) -> tuple[int, int, bool, np.dtype[Any], Names | None]:
             first = seen
         elif seen[1] != first[1]:
             raise ValueError(f"{name}: expected {first[1]} columns, as the first chunk has, got {seen[1]}")
+        else:
+            check_same_names(seen[3], first[3], name)
         n += seen[0]
         dtype = np.result_type(dtype, seen[-1])
     if first is None:
