@@ -255,9 +255,8 @@ class RandomProjection(Transformer):
             result = np.empty(shape, dtype)
         else:
             result = check_out(out, "out", shape=shape, dtype=dtype, inputs=arrays)
-        bad = _multiply(self._native(), rows, result, n_threads)
-        if bad >= 0:
-            raise _explain(rows, result, bad, name)
+        if not _multiply(self._native(), rows, result, n_threads):
+            raise _explain(rows, result, name)
         return result
 
     def inverse_transform(self, Y: Any) -> NDArray[Any]:
@@ -410,32 +409,29 @@ def _survey(X: Any) -> tuple[int, int, bool, np.dtype[Any], Names | None]:
     return n, d, sparse, dtype, names
 
 
-def _multiply(native: _core.projection.Projection, rows: Csr | Rows, result: NDArray[Any], n_threads: int) -> int:
-    """X S^T into `result`. Returns the first row that is not finite, or -1."""
+def _multiply(native: _core.projection.Projection, rows: Csr | Rows, result: NDArray[Any], n_threads: int) -> bool:
+    """X S^T into `result`. Returns whether all of it is finite."""
     if isinstance(rows, Csr):
         with np.errstate(over="ignore"):  # told from the result
             data = rows.data.astype(result.dtype, copy=False)
-        return native.transform_csr(rows.indptr, rows.indices, data, result, n_threads)
+        return native.transform_csr(rows.indptr, rows.indices, data, result, n_threads) < 0
     if rows.dtype == result.dtype:
-        return native.transform(rows, result, n_threads)
-    step, first = max(1, _CONVERTED_BYTES // (rows.shape[1] * result.itemsize)), -1
+        return native.transform(rows, result, n_threads) < 0
+    step, finite = max(1, _CONVERTED_BYTES // (rows.shape[1] * result.itemsize)), True
     for begin in range(0, len(rows), step):
         with np.errstate(over="ignore"):
             converted = rows[begin : begin + step].astype(result.dtype)
-        bad = native.transform(converted, result[begin : begin + step], n_threads)
-        if first < 0 <= bad:
-            first = begin + bad
-    return first
+        finite &= native.transform(converted, result[begin : begin + step], n_threads) < 0
+    return finite
 
 
-def _explain(rows: Csr | Rows, result: NDArray[Any], bad: int, name: str) -> Exception:
-    """Why row `bad` is the first that is not finite: the input's fault, or a sum's."""
+def _explain(rows: Csr | Rows, result: NDArray[Any], name: str) -> Exception:
+    """Why some rows are not finite: the input's fault, or that of their sums."""
     if isinstance(rows, Csr):
         rows.check_finite(name)
     else:
         check_array(rows, name, min_rows=0)  # raises, naming row and column
-    finite = np.isfinite(result[bad:]).all(axis=1)
-    return _overflow(name, result.dtype, bad + np.flatnonzero(~finite))
+    return _overflow(name, result.dtype, np.flatnonzero(~np.isfinite(result).all(axis=1)))
 
 
 def _overflow(name: str, dtype: np.dtype[Any], rows: NDArray[Any]) -> FloatingPointError:
