@@ -14,13 +14,13 @@ import likewise
 from likewise.cli import main
 from likewise.search import Index
 
-COMMANDS = ["index", "search", "check", "info", "bench", "demo"]
+COMMANDS = ["index", "search", "project", "whiten", "check", "info", "bench", "demo"]
 RunProgram = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*(c for c in COMMANDS if c != "whiten"), "whiten fit", "whiten apply"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     out, err = capsys.readouterr()
     assert f"example:\n  likewise {command} " in out and err == ""
     for option in ("--json", "--quiet", "--threads", "--debug"):

@@ -51,10 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         debug = arguments.debug
-        run = importlib.import_module(f".{arguments.module}", __package__).run
+        module, _, function = arguments.module.partition(":")
+        run = getattr(importlib.import_module(f".{module}", __package__), function or "run")
         output = Output(json=arguments.json, quiet=arguments.quiet)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            # What the library warns users of is shown, even where PYTHONWARNINGS makes errors of warnings.
+            warnings.simplefilter("default", UserWarning)
             code: int = run(arguments, output)
         sys.stdout.flush()
         return code
@@ -114,7 +117,7 @@ def _show_warning(
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="likewise",
-        description="Exact full-text search from a shell: build an index, search it, check it, measure it.",
+        description="How alike are texts and vectors? Full-text search, random projection and whitening from a shell.",
         epilog="Start with:  likewise demo",
     )
     parser.add_argument("--version", action="version", version=f"likewise {likewise.__version__}")
@@ -160,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--trust", action="store_true", help="skip the check of the whole file: opens at once")
     search.add_argument("--format", choices=("table", "jsonl", "trec"), default=None, help="default: table")
+
+    _add_vector_commands(commands)
 
     check = _command(
         commands,
@@ -208,6 +213,65 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_vector_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    project = _command(
+        commands,
+        "project",
+        "project vectors to fewer dimensions, distances kept",
+        "likewise project vectors.npy small.npy --components 256 --seed 0",
+        """Multiplies the rows of X.npy by a random matrix that keeps distances (Johnson-Lindenstrauss), in blocks of
+        rows: the file may be larger than memory. The same seed, components and method project other files the same way.
+        With --dim: prints the smallest dimension in which N points keep all distances within 1 +- EPS.""",
+    )
+    project.set_defaults(module="projecting")
+    project.add_argument("input", metavar="X.npy", nargs="?", help="the vectors, a row each")
+    project.add_argument("out", metavar="OUT.npy", nargs="?", help="the file to write; one that is there is replaced")
+    size = project.add_mutually_exclusive_group()
+    size.add_argument("--components", metavar="K", type=_positive, help="columns of the result")
+    size.add_argument(
+        "--epsilon", metavar="E", type=float, help="as few columns as keep all distances within 1 +- E (default: 0.1)"
+    )
+    size.add_argument("--dim", metavar=("N", "EPS"), nargs=2, help="print a dimension; needs no files")
+    project.add_argument("--delta", metavar="D", type=float, default=0.01, help="chance to fail (default: 0.01)")
+    project.add_argument(
+        "--method", metavar="M", default="auto", help="hadamard, sjlt, gaussian, ... (default: auto, which is hadamard)"
+    )
+    project.add_argument("--seed", metavar="S", type=int, help="of the random matrix (default: a fresh one, printed)")
+
+    whiten = commands.add_parser("whiten", help="learn a whitening of vectors (fit), or use it (apply)")
+    steps = whiten.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    fit = _command(
+        steps,
+        "fit",
+        "learn a whitening from vectors",
+        "likewise whiten fit vectors.npy model.safetensors --components 256",
+        """Reads the rows of X.npy once, in blocks, and saves mean and covariance with the map that they give: from any
+        beta = gamma = 0 (a rotation) to 1 (whitening).""",
+    )
+    fit.set_defaults(module="whitening:fit")
+    fit.add_argument("input", metavar="X.npy", help="the vectors, a row each")
+    fit.add_argument("model", metavar="MODEL", help="the file to write; one that is there is replaced")
+    fit.add_argument(
+        "--components",
+        metavar="K",
+        type=_components,
+        help="columns of the result, or the share of variance to keep, such as 0.95 (default: all that the data have)",
+    )
+    fit.add_argument("--beta", metavar="B", type=float, default=1.0, help="share of the mean to subtract (default: 1)")
+    fit.add_argument("--gamma", metavar="G", type=float, default=1.0, help="how far to even out (default: 1)")
+    apply = _command(
+        steps,
+        "apply",
+        "transform vectors by a saved whitening",
+        "likewise whiten apply model.safetensors vectors.npy white.npy",
+        "Transforms the rows of X.npy, in blocks: the file may be larger than memory.",
+    )
+    apply.set_defaults(module="whitening:apply")
+    apply.add_argument("model", metavar="MODEL", help="what 'whiten fit' or Whitening.save wrote")
+    apply.add_argument("input", metavar="X.npy", help="the vectors, a row each")
+    apply.add_argument("out", metavar="OUT.npy", help="the file to write; one that is there is replaced")
+
+
 def _command(
     commands: "argparse._SubParsersAction[_Parser]", name: str, summary: str, example: str, description: str
 ) -> argparse.ArgumentParser:
@@ -242,3 +306,10 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return value
+
+
+def _components(text: str) -> int | float:
+    try:
+        return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number of columns or a share, got {text!r}") from None
