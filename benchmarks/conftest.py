@@ -117,6 +117,17 @@ def arena(request: pytest.FixtureRequest, arenas: Arenas, scale: Scale) -> Arena
 
 
 @pytest.fixture
+def one_blas_thread() -> Iterator[None]:
+    """BLAS and OpenMP with one thread each: more of them would fight over the one core that a race is pinned to."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        pytest.skip("needs threadpoolctl: pip install '.[bench]'")
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[[Record], Record]:
     """Keep a record for the report and print it."""
     capture = request.config.pluginmanager.getplugin("capturemanager")

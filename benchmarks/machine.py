@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = (
     "likewise", "numpy", "bm25s", "numba", "tantivy", "rank_bm25", "pyterrier_pisa", "PyStemmer", "safetensors",
-    "pyarrow", "Cython",
+    "pyarrow", "Cython", "scikit-learn", "scipy", "faiss-cpu",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import corpora
+from benchmarks import corpora, vectors
 from benchmarks.measure import pinned
 
 
@@ -172,7 +172,13 @@ def private() -> int:
     raise RuntimeError("/proc/self/status has no RssAnon")
 
 
-TASKS = {"build": build_task, "search": search_task, "open": open_task}
+TASKS = {
+    "build": build_task,
+    "search": search_task,
+    "open": open_task,
+    "project": vectors.project_task,
+    "whiten": vectors.whiten_task,
+}
 
 
 def main() -> None:
