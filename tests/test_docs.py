@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import pkgutil
+import re
 import shlex
 import subprocess
 import sys
@@ -118,7 +119,14 @@ def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def public_objects() -> Iterator[tuple[str, Any]]:
-    for name in ("likewise.search", "likewise.whitening", "likewise.persistence", "likewise.errors"):
+    for name in (
+        "likewise.search",
+        "likewise.projection",
+        "likewise.whitening",
+        "likewise.integrations.matplotlib",
+        "likewise.persistence",
+        "likewise.errors",
+    ):
         module = importlib.import_module(name)
         for public in module.__all__:
             thing = getattr(module, public)
@@ -141,16 +149,48 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
         [*command, ROOT / "docs", tmp_path / "html"], capture_output=True, text=True, env=environment()
     )
     assert done.returncode == 0, done.stderr
-    assert "BM25" in (tmp_path / "html" / "searching.html").read_text(encoding="utf-8")
+    for page, word in (("searching", "BM25"), ("projection", "hadamard"), ("whitening", "gamma")):
+        assert word in (tmp_path / "html" / f"{page}.html").read_text(encoding="utf-8")
+    assert len(list((tmp_path / "html" / "_images").glob("projection-*.png"))) == 2
+    assert len(list((tmp_path / "html" / "_images").glob("whitening-*.png"))) == 2
 
 
-@pytest.mark.parametrize("program", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name)
-def test_example_program_runs(program: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, program, "shuffle a list"], cwd=tmp_path, capture_output=True, text=True, env=environment()
-    )
+EXAMPLES = {"search_docstrings.py", "whiten_sentences.py"}  # each has a test below
+
+
+def test_every_example_program_is_tested() -> None:
+    assert {path.name for path in ROOT.glob("examples/*.py")} == EXAMPLES
+
+
+def run_example(name: str, folder: Path, *arguments: object) -> str:
+    command = [sys.executable, ROOT / "examples" / name, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
-    assert "random" in done.stdout
+    return done.stdout
+
+
+def test_search_docstrings(tmp_path: Path) -> None:
+    assert "random" in run_example("search_docstrings.py", tmp_path, "shuffle a list")
+
+
+@pytest.mark.slow
+def test_whiten_sentences(data: Path, tmp_path: Path) -> None:
+    """The table of the whitening page is what the program prints."""
+    for name in ("stsb-multi-mt", "wikitext2"):
+        if not (data / name).is_dir():
+            pytest.skip(f"no {name} in {data}")
+    printed = run_example("whiten_sentences.py", tmp_path, data)
+    assert "raw cosine 44.73" in printed
+    page = (ROOT / "docs" / "whitening.rst").read_text(encoding="utf-8")
+    cells = [cell.strip("* ") for cell in re.findall(r"^ +(?:\* )?- ?(.*)$", page, re.M)]
+    start = cells.index("256")
+    table = [cells[start + 11 * row : start + 11 * (row + 1)] for row in range(5)]
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if re.match(r" +\d+  ", line)}
+    for k, *shown in table:
+        found = [float(value) for value in (*rows[k][:5], *rows[k][-5:])]
+        assert found == pytest.approx([float(value) for value in shown], abs=0.02), k
+    assert re.search(r"^k=256 +\(1, 1\) +57\.1[56] +66\.54$", printed, re.M)
+    assert "without scores: 128 of 256 components" in printed
 
 
 def environment() -> dict[str, str]:

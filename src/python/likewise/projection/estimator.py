@@ -73,7 +73,7 @@ class RandomProjection(Transformer):
     nnz_ : int or None
     density_ : float or None
     seed_ : numpy.uint64
-        What was chosen. Together with n_features_in_ they are the model.
+        What was chosen. Together with ``n_features_in_`` they are the model.
     n_features_in_ : int
     feature_names_in_ : ndarray of str objects
         Only where `fit` saw a data frame.
