@@ -25,7 +25,7 @@ inline constexpr std::size_t kDense = 8;    // windows are read whole from one p
 inline constexpr std::size_t kLeastGathered = 100;                // documents that a guess is made from
 inline constexpr double kSurplus = 1.25, kSurplusOfBounds = 4;    // documents that it keeps for each of the k best
 inline constexpr double kExclusion = 0.5;   // share of the threshold that left-out terms may make up together
-inline constexpr std::size_t kAhead = 3, kLinesAhead = 16;
+inline constexpr std::size_t kAhead = 3, kLinesAhead = 8;
 inline constexpr std::size_t kMinList = 128;                      // shorter lists are not worth leaving out
 inline constexpr std::size_t kMostRepeats = 16, kMostBounded = 256;  // together below what 16-bit sums hold
 inline constexpr std::size_t kWorthBounds = 100;  // postings a list and document sought: several are completed for
