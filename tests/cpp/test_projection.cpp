@@ -147,13 +147,15 @@ void check_small_ones(const ProjectionTable& table) {
     CHECK(same(values, expected));
   }
   for (std::size_t n = 0; n <= 130; ++n) {
-    std::vector<T> values = some_values<T>(n), sums = some_values<T>(n), expected = sums, scaled(n);
-    for (std::size_t i = 0; i < n; ++i) expected[i] += values[i];
-    of<T>(table).add(values.data(), n, sums.data());
-    CHECK(same(sums, expected));
-    for (std::size_t i = 0; i < n; ++i) expected[i] = values[i] * T(0.3);
-    of<T>(table).scale(values.data(), n, T(0.3), scaled.data());
-    CHECK(same(scaled, expected));
+    std::vector<T> values = some_values<T>(n), both = some_values<T>(2 * n), expected(n), expected_both(n), out(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      expected[i] = values[i] * T(0.3);
+      expected_both[i] = (both[i] + both[n + i]) * T(0.3);
+    }
+    CHECK(of<T>(table).take(values.data(), n, T(0.3), out.data()));
+    CHECK(same(out, expected) && same(values, std::vector<T>(n)));
+    CHECK(of<T>(table).take_both(both.data(), n, T(0.3), out.data()));
+    CHECK(same(out, expected_both) && same(both, std::vector<T>(2 * n)));
     if (n > 0) values[n / 2] = std::numeric_limits<T>::max();
     if (n > 1) values[0] = values[1] = std::numeric_limits<T>::denorm_min();
     CHECK(of<T>(table).all_finite(values.data(), n));
@@ -163,6 +165,9 @@ void check_small_ones(const ProjectionTable& table) {
         std::vector<T> planted = values;
         planted[i] = bad;
         CHECK(!of<T>(table).all_finite(planted.data(), n));
+        CHECK(!of<T>(table).take(planted.data(), n, T(0.3), out.data()));
+        both[i] = both[n + i] = bad;
+        CHECK(!of<T>(table).take_both(both.data(), n, T(0.3), out.data()));
       }
   }
 }

@@ -9,25 +9,28 @@ namespace {
 template <class T>
 inline constexpr std::size_t parts = kFoldLanes / lanes<T>;  // registers of 16 values
 
-/// The butterflies of distance 1, 2, ... below the register's width.
-template <class T, std::size_t H = 1>
-inline vec<T> transform_lanes(vec<T> v) {
+/// The butterflies of distance 1, 2, ... below the register's width, step by step in N registers: they do not wait for
+/// one another.
+template <class T, std::size_t N, std::size_t H = 1>
+inline void transform_lanes(vec<T>* v) {
   if constexpr (H < lanes<T>) {
-    return transform_lanes<T, 2 * H>(butterfly_lanes<H, T>(v));
-  } else {
-    return v;
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < N; ++i) v[i] = butterfly_lanes<H, T>(v[i]);
+    transform_lanes<T, N, 2 * H>(v);
   }
 }
 
 template <class T, std::size_t V>
 void fold(const T* x, std::size_t n_blocks, const FoldVector* vectors, T* sums) {
-  constexpr std::size_t n = V * parts<T>;
+  constexpr std::size_t n = V * parts<T>, together = n < 4 ? n : 4;
   for (std::size_t g = 0; g < n_blocks; ++g, x += V * kFoldLanes, vectors += V) {
     vec<T> t[n];
 #pragma GCC unroll 128
     for (std::size_t i = 0; i < n; ++i)
-      t[i] = transform_lanes<T>(flip_signs<T>(
-          load(x + i * lanes<T>), static_cast<std::uint32_t>(vectors[i / parts<T>].before) >> (i % parts<T> * lanes<T>)));
+      t[i] = flip_signs<T>(load(x + i * lanes<T>),
+                           static_cast<std::uint32_t>(vectors[i / parts<T>].before) >> (i % parts<T> * lanes<T>));
+#pragma GCC unroll 32
+    for (std::size_t i = 0; i < n; i += together) transform_lanes<T, together>(t + i);
 #pragma GCC unroll 8
     for (std::size_t h = 1; h < n; h *= 2)
 #pragma GCC unroll 128
@@ -99,7 +102,11 @@ template <class T>
 void hadamard(T* values, std::size_t n) {
   std::size_t h = 1;
   if (n >= lanes<T>) {
-    for (std::size_t i = 0; i < n; i += lanes<T>) store(values + i, transform_lanes<T>(load(values + i)));
+    for (std::size_t i = 0; i < n; i += lanes<T>) {
+      vec<T> v = load(values + i);
+      transform_lanes<T, 1>(&v);
+      store(values + i, v);
+    }
     for (h = lanes<T>; h < n; h *= 2)
       for (std::size_t i = 0; i < n; i += 2 * h)
         for (std::size_t j = i; j < i + h; j += lanes<T>) {
@@ -118,33 +125,50 @@ void hadamard(T* values, std::size_t n) {
       }
 }
 
+/// v * 0 is 0 for a finite value and NaN for any other, and a sum keeps the NaN.
 template <class T>
-void add(const T* values, std::size_t n, T* sums) {
-  for (std::size_t i = 0; i < n; ++i) sums[i] += values[i];
+bool all_zero(vec<T> sum) {
+  return greater_bits(sum, broadcast<T>(-1)) == (std::uint64_t{1} << lanes<T>) - 1;
 }
-template <class T>
-void scale(const T* values, std::size_t n, T factor, T* out) {
-  std::size_t i = 0;
-  const vec<T> f = broadcast(factor);
-  for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, load(values + i) * f);
-  for (; i < n; ++i) out[i] = values[i] * factor;
-}
-
-/// v - v is 0 for a finite value and NaN for any other; sums of zeros and NaN tell them apart.
 template <class T>
 bool all_finite(const T* values, std::size_t n) {
   std::size_t i = 0;
   vec<T> found[4] = {};
   for (; i + 4 * lanes<T> <= n; i += 4 * lanes<T>)
-    for (std::size_t j = 0; j < 4; ++j) {
-      const vec<T> v = load(values + i + j * lanes<T>);
-      found[j] += v - v;
+    for (std::size_t j = 0; j < 4; ++j) found[j] += load(values + i + j * lanes<T>) * T(0);
+  T rest = 0;
+  for (; i < n; ++i) rest += values[i] * T(0);
+  return all_zero<T>((found[0] + found[1]) + (found[2] + found[3]) + rest);
+}
+
+template <class T, bool Both>
+bool take_scaled(T* sums, std::size_t n, T factor, T* out) {
+  std::size_t i = 0;
+  const vec<T> f = broadcast(factor);
+  vec<T> found{};
+  for (; i + lanes<T> <= n; i += lanes<T>) {
+    vec<T> v = load(sums + i);
+    store(sums + i, vec<T>{});
+    if constexpr (Both) {
+      v += load(sums + n + i);
+      store(sums + n + i, vec<T>{});
     }
-  T sum = 0;
-  const vec<T> all = (found[0] + found[1]) + (found[2] + found[3]);
-  for (std::size_t l = 0; l < lanes<T>; ++l) sum += all[l];
-  for (; i < n; ++i) sum += values[i] - values[i];
-  return sum == 0;
+    v *= f;
+    store(out + i, v);
+    found += v * T(0);
+  }
+  T rest = 0;
+  for (; i < n; ++i) {
+    T v = sums[i];
+    sums[i] = 0;
+    if constexpr (Both) {
+      v += sums[n + i];
+      sums[n + i] = 0;
+    }
+    out[i] = v * factor;
+    rest += out[i] * T(0);
+  }
+  return all_zero<T>(found + rest);
 }
 
 void hamming(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_codes, std::size_t n_bytes,
@@ -166,7 +190,7 @@ void hamming(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_
 
 template <class T>
 constexpr ProjectionKernels<T> kernels_for{{fold<T, 1>, fold<T, 2>, fold<T, 4>, fold<T, 8>, fold<T, 16>},
-                                           add_slots<T>, multiply_panel<T>, hadamard<T>, add<T>, scale<T>,
+                                           add_slots<T>, multiply_panel<T>, hadamard<T>, take_scaled<T, false>, take_scaled<T, true>,
                                            all_finite<T>};
 
 }  // namespace

@@ -67,8 +67,10 @@ struct ProjectionKernels {
                          T* sums, std::size_t sums_stride);
   /// Hadamard transform in place, n a power of two: butterflies of distance 1, 2, 4, ...
   void (*hadamard)(T* values, std::size_t n);
-  void (*add)(const T* values, std::size_t n, T* sums);
-  void (*scale)(const T* values, std::size_t n, T factor, T* out);
+  /// out[i] = sums[i] * factor; sums[i] = 0. Returns whether all of `out` is finite.
+  bool (*take)(T* sums, std::size_t n, T factor, T* out);
+  /// out[i] = (sums[i] + sums[n + i]) * factor; both become 0. Returns the same.
+  bool (*take_both)(T* sums, std::size_t n, T factor, T* out);
   bool (*all_finite)(const T* values, std::size_t n);
 };
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "core/philox.hpp"
@@ -10,16 +11,36 @@
 
 namespace likewise::projection {
 
+/// Whole cache lines: a register's load or store from the start of one never touches two.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) {
+    if (n > ~std::size_t{0} / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(::operator new(n * sizeof(T), kLine));
+  }
+  void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, kLine); }
+  friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
+  friend bool operator!=(const LineAllocator&, const LineAllocator&) { return false; }
+};
+template <class T>
+using AlignedVector = std::vector<T, LineAllocator<T>>;
+
 template <class T>
 class Applier {
  public:
   virtual ~Applier() = default;
-  /// out = the images of n dense rows, where n <= rows_at_once().
-  virtual void apply(const T* x, std::size_t n, T* out) = 0;
+  /// out = the images of n dense rows, where n <= rows_at_once(). Returns the first that is not finite, n if all are.
+  virtual std::size_t apply(const T* x, std::size_t n, T* out) = 0;
   virtual std::size_t rows_at_once() const { return 16; }
-  /// A sparse row in one or more pieces, then `finish`. A column may come twice: its values add up.
+  /// A sparse row in one or more pieces, then `finish`, which says whether the image is finite. A column may come
+  /// twice: its values add up.
   virtual void add(const std::uint32_t* columns, const T* values, std::size_t n) = 0;
-  virtual void finish(T* out) = 0;
+  virtual bool finish(T* out) = 0;
   /// Column c of S.
   virtual void column(std::uint32_t c, T* out) {
     const T one = 1;

@@ -130,7 +130,7 @@ class GaussianApplier final : public Applier<T> {
 
   std::size_t rows_at_once() const override { return rows_; }
 
-  void apply(const T* x, std::size_t n, T* out) override {
+  std::size_t apply(const T* x, std::size_t n, T* out) override {
     sums_.assign(std::max(n, std::size_t{1}) * width_, T(0));
     if (entries_ != nullptr) {
       multiply(entries_, s_.d, x, n);
@@ -142,8 +142,13 @@ class GaussianApplier final : public Applier<T> {
         multiply(tile_.data(), count, x + c, n);
       }
     }
-    for (std::size_t r = 0; r < n; ++r) std::copy_n(sums_.data() + r * width_, s_.k, out + r * s_.k);
+    std::size_t bad = n;
+    for (std::size_t r = n; r-- > 0;) {
+      std::copy_n(sums_.data() + r * width_, s_.k, out + r * s_.k);
+      if (!kernel_.all_finite(sums_.data() + r * width_, s_.k)) bad = r;
+    }
     sums_.assign(width_, T(0));
+    return bad;
   }
 
   void add(const std::uint32_t* columns, const T* values, std::size_t n) override {
@@ -161,9 +166,10 @@ class GaussianApplier final : public Applier<T> {
     }
   }
 
-  void finish(T* out) override {
+  bool finish(T* out) override {
     std::copy_n(sums_.data(), s_.k, out);
     sums_.assign(width_, T(0));
+    return kernel_.all_finite(out, s_.k);
   }
 
  private:
@@ -178,7 +184,7 @@ class GaussianApplier final : public Applier<T> {
   const std::size_t width_;
   const T* const entries_;
   const std::size_t rows_;
-  std::vector<T> sums_, tile_;
+  AlignedVector<T> sums_, tile_;
   std::size_t tile_columns_ = 0;
 };
 

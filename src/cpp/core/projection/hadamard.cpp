@@ -91,7 +91,8 @@ class HadamardApplier final : public Applier<T> {
   explicit HadamardApplier(const Hadamard& s)
       : s_(s), kernel_(kernels_of<T>()), sums_(s.padded_k), block_(s.block), scale_(static_cast<T>(s.scale)) {}
 
-  void apply(const T* x, std::size_t n, T* out) override {
+  std::size_t apply(const T* x, std::size_t n, T* out) override {
+    std::size_t bad = n;
     const std::size_t whole = s_.d / s_.block, rest = s_.d % s_.block;
     for (std::size_t r = 0; r < n; ++r, x += s_.d, out += s_.k) {
       kernel_.fold[s_.kind](x, whole, s_.vectors.data(), sums_.data());
@@ -99,8 +100,9 @@ class HadamardApplier final : public Applier<T> {
         std::copy_n(x + whole * s_.block, rest, block_.begin());
         fold_block(whole);
       }
-      finish(out);
+      if (!HadamardApplier::finish(out) && bad == n) bad = r;
     }
+    return bad;
   }
 
   void add(const std::uint32_t* columns, const T* values, std::size_t n) override {
@@ -114,14 +116,12 @@ class HadamardApplier final : public Applier<T> {
     }
   }
 
-  void finish(T* out) override {
+  bool finish(T* out) override {
     close();
-    if (s_.kept.empty()) {
-      kernel_.scale(sums_.data(), s_.k, scale_, out);
-    } else {
-      for (std::size_t j = 0; j < s_.k; ++j) out[j] = scale_ * sums_[s_.kept[j]];
-    }
+    if (s_.kept.empty()) return kernel_.take(sums_.data(), s_.k, scale_, out);
+    for (std::size_t j = 0; j < s_.k; ++j) out[j] = scale_ * sums_[s_.kept[j]];
     std::fill(sums_.begin(), sums_.end(), T(0));
+    return kernel_.all_finite(out, s_.k);
   }
 
  private:
@@ -138,7 +138,7 @@ class HadamardApplier final : public Applier<T> {
 
   const Hadamard& s_;
   const kernels::ProjectionKernels<T>& kernel_;
-  std::vector<T> sums_, block_;  // block_ is all zero but for the entries of the open block
+  AlignedVector<T> sums_, block_;  // block_ is all zero but for the entries of the open block
   std::size_t open_ = kClosed;
   const T scale_;
 };

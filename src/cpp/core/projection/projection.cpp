@@ -99,8 +99,8 @@ Projection::Projection(const Parameters& parameters) : parameters_(parameters), 
 Projection::~Projection() = default;
 Projection::Projection(Projection&&) noexcept = default;
 
-/// Calls consume(applier, first row, rows, their input) for pieces of the rows; it returns the first row of the piece
-/// whose result is not finite, or kNone.
+/// Calls consume(applier, first row, rows, their input) for pieces of the rows; it returns the first of them
+/// whose result is not finite.
 template <class T, class Consume>
 std::int64_t Projection::each_piece(const T* x, std::size_t n, unsigned n_threads, const Consume& consume) const {
   const std::size_t d = parameters_.n_features, k = parameters_.n_components;
@@ -117,7 +117,8 @@ std::int64_t Projection::each_piece(const T* x, std::size_t n, unsigned n_thread
       poll_interrupt();
       const std::size_t count = std::min(step, end - i);
       const T* input = x + i * d;
-      keep_least(bad, consume(*applier, i, count, input));
+      if (const std::size_t first = consume(*applier, i, count, input); first < count)
+        keep_least(bad, static_cast<std::int64_t>(i + first));
       if (construction_->has_empty_columns())
         for (std::size_t r = 0; r < count; ++r)
           if (!kernel.all_finite(input + r * d, d)) keep_least(bad, static_cast<std::int64_t>(i + r));
@@ -129,26 +130,19 @@ std::int64_t Projection::each_piece(const T* x, std::size_t n, unsigned n_thread
 template <class T>
 std::int64_t Projection::transform(const T* x, std::size_t n, T* out, unsigned n_threads) const {
   const std::size_t k = parameters_.n_components;
-  const kernels::ProjectionKernels<T>& kernel = kernels_of<T>();
   return each_piece(x, n, n_threads, [&](Applier<T>& applier, std::size_t i, std::size_t count, const T* input) {
-    applier.apply(input, count, out + i * k);
-    for (std::size_t r = i; r < i + count; ++r)
-      if (!kernel.all_finite(out + r * k, k)) return static_cast<std::int64_t>(r);
-    return kNone;
+    return applier.apply(input, count, out + i * k);
   });
 }
 
 template <class T>
 std::int64_t Projection::sign_codes(const T* x, std::size_t n, std::uint8_t* codes, unsigned n_threads) const {
   const std::size_t k = parameters_.n_components, n_bytes = (k + 7) / 8;
-  const kernels::ProjectionKernels<T>& kernel = kernels_of<T>();
   return each_piece(x, n, n_threads, [&](Applier<T>& applier, std::size_t i, std::size_t count, const T* input) {
     std::vector<T> image(count * k);
-    applier.apply(input, count, image.data());
-    std::int64_t bad = kNone;
-    for (std::size_t r = count; r-- > 0;) {
+    const std::size_t bad = applier.apply(input, count, image.data());
+    for (std::size_t r = 0; r < count; ++r) {
       const T* y = image.data() + r * k;
-      if (!kernel.all_finite(y, k)) bad = static_cast<std::int64_t>(i + r);
       std::uint8_t* code = codes + (i + r) * n_bytes;
       for (std::size_t byte = 0; byte < n_bytes; ++byte) {
         unsigned bits = 0;
@@ -194,8 +188,7 @@ std::int64_t Projection::transform(const CsrRows<T, Index, Offset>& x, T* out, u
         applier->add(columns, x.data.data + first, count);
       }
       T* y = out + i * k;
-      applier->finish(y);
-      if (!kernel.all_finite(y, k) ||
+      if (!applier->finish(y) ||
           (construction_->has_empty_columns() && !kernel.all_finite(x.data.data + begin, stop - begin)))
         keep_least(bad, static_cast<std::int64_t>(i));
     }

@@ -148,7 +148,7 @@ class SparseApplier final : public Applier<T> {
 
   std::size_t rows_at_once() const override { return rows_; }
 
-  void apply(const T* x, std::size_t n, T* out) override {
+  std::size_t apply(const T* x, std::size_t n, T* out) override {
     std::uint32_t columns[kColumnsAtOnce];
     for (std::size_t c = 0; c < s_.d; c += kColumnsAtOnce) {
       const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, s_.d - c);
@@ -156,7 +156,10 @@ class SparseApplier final : public Applier<T> {
       const CodesView codes = fetch(columns, count, true);
       for (std::size_t r = 0; r < n; ++r) accumulate(codes, columns, x + r * s_.d + c, count, sums_of(r));
     }
-    for (std::size_t r = 0; r < n; ++r) write(sums_of(r), out + r * s_.k);
+    std::size_t bad = n;
+    for (std::size_t r = n; r-- > 0;)
+      if (!kernel_.take_both(sums_of(r), s_.k, scale_, out + r * s_.k)) bad = r;
+    return bad;
   }
 
   void add(const std::uint32_t* columns, const T* values, std::size_t n) override {
@@ -166,7 +169,7 @@ class SparseApplier final : public Applier<T> {
     }
   }
 
-  void finish(T* out) override { write(sums_of(0), out); }
+  bool finish(T* out) override { return kernel_.take_both(sums_of(0), s_.k, scale_, out); }
 
  private:
   T* sums_of(std::size_t row) { return sums_.data() + row * 2 * s_.k; }
@@ -176,14 +179,21 @@ class SparseApplier final : public Applier<T> {
       if (s_.per_column != 0) return {all_->codes.data() + columns[0] * s_.per_column, nullptr};
       return {all_->codes.data(), all_->starts.data() + columns[0]};
     }
+    if (all_ != nullptr && s_.per_column != 0) {
+      gathered_.resize(kColumnsAtOnce * s_.per_column);
+      std::uint32_t* to = gathered_.data();
+      const std::uint32_t* const from = all_->codes.data();
+      if (s_.per_column == 1) {
+        for (std::size_t i = 0; i < n; ++i) to[i] = from[columns[i]];
+      } else {
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t e = 0; e < s_.per_column; ++e) *to++ = from[columns[i] * s_.per_column + e];
+      }
+      return {gathered_.data(), nullptr};
+    }
     drawn_.clear();
     if (all_ == nullptr) {
       s_.draw(columns, n, drawn_);
-    } else if (s_.per_column != 0) {
-      drawn_.codes.resize(n * s_.per_column);
-      for (std::size_t i = 0; i < n; ++i)
-        std::copy_n(all_->codes.data() + columns[i] * s_.per_column, s_.per_column,
-                    drawn_.codes.data() + i * s_.per_column);
     } else {
       drawn_.starts.push_back(0);
       for (std::size_t i = 0; i < n; ++i) {
@@ -209,18 +219,13 @@ class SparseApplier final : public Applier<T> {
     }
   }
 
-  void write(T* sums, T* out) {
-    kernel_.add(sums + s_.k, s_.k, sums);
-    kernel_.scale(sums, s_.k, scale_, out);
-    std::fill_n(sums, 2 * s_.k, T(0));
-  }
-
   const Sparse& s_;
   const kernels::ProjectionKernels<T>& kernel_;
   const Codes* const all_;
   const std::size_t rows_;
-  std::vector<T> sums_;  // of each row the even columns', then the odd columns'
+  AlignedVector<T> sums_;  // of each row the even columns', then the odd columns'
   Codes drawn_;
+  std::vector<std::uint32_t> gathered_;
   const T scale_;
 };
 

@@ -51,11 +51,13 @@ class SrhtApplier final : public Applier<T> {
 
   std::size_t rows_at_once() const override { return 1; }
 
-  void apply(const T* x, std::size_t n, T* out) override {
+  std::size_t apply(const T* x, std::size_t n, T* out) override {
+    std::size_t bad = n;
     for (std::size_t r = 0; r < n; ++r, x += s_.d, out += s_.k) {
       for (std::size_t c = 0; c < s_.d; ++c) values_[c] = s_.negative(c) ? -x[c] : x[c];
-      finish(out);
+      if (!SrhtApplier::finish(out) && bad == n) bad = r;
     }
+    return bad;
   }
 
   void add(const std::uint32_t* columns, const T* values, std::size_t n) override {
@@ -65,10 +67,11 @@ class SrhtApplier final : public Applier<T> {
     }
   }
 
-  void finish(T* out) override {
+  bool finish(T* out) override {
     kernel_.hadamard(values_.data(), s_.padded);
     for (std::size_t j = 0; j < s_.k; ++j) out[j] = scale_ * values_[s_.rows[j]] + T(0);  // no -0 from a zero row
     std::fill(values_.begin(), values_.end(), T(0));
+    return kernel_.all_finite(out, s_.k);
   }
 
   void column(std::uint32_t c, T* out) override {
@@ -81,7 +84,7 @@ class SrhtApplier final : public Applier<T> {
  private:
   const Srht& s_;
   const kernels::ProjectionKernels<T>& kernel_;
-  std::vector<T> values_;
+  AlignedVector<T> values_;
   const T scale_;
 };
 
