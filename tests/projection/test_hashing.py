@@ -35,6 +35,17 @@ def test_bits_are_the_signs(n_bits: int, method: str, dtype: Any) -> None:
     np.testing.assert_array_equal(simhash(x.astype(dtype), n_bits, method=method, random_state=5)[:0], codes[:0])
 
 
+def test_wide_sparse_rows() -> None:
+    generator = np.random.default_rng(3)
+    n, d, nnz = 100, 70_000, 10
+    columns = np.sort(generator.integers(d, size=(n, nnz)), axis=1).ravel()
+    x = scipy_sparse.csr_array((generator.standard_normal(n * nnz), columns, np.arange(0, n * nnz + 1, nnz)), (n, d))
+    codes = simhash(x, 256, random_state=0)
+    np.testing.assert_array_equal(codes[:3], simhash(x[:3].toarray(), 256, random_state=0))
+    cosines = simhash_cosine(codes[:50], codes[50:], 256)
+    assert abs(cosines.mean()) < 0.02  # rows that have nothing in common
+
+
 def test_blocks_of_sparse_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = simhash(X, 64, random_state=5)
     monkeypatch.setattr(hashing, "_BLOCK_VALUES", 7 * 64)

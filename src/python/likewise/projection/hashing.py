@@ -30,7 +30,9 @@ def simhash(
     X : array-like or sparse matrix of shape (n, d)
     n_bits : int, default 256
     method : str, default "auto"
-        As in `RandomProjection`. "gaussian" has bits that are exactly as independent as theory says.
+        As in `RandomProjection`, but that "auto" is "hadamard" for every input, so that sparse and dense rows have the
+        same hash. "gaussian" has bits that are exactly as independent as theory says. The sparse methods leave outputs
+        of rows with few nonzeros at 0, whose bits are set: such rows look more alike than they are.
     random_state : int, Generator, RandomState or None
         Hashes can be compared if they come from the same seed, method, n_bits and d.
     n_threads : int or None
@@ -60,12 +62,11 @@ def simhash(
     """
     n_threads = check_n_threads(n_threads)
     n_bits = check_scalar_int(n_bits, "n_bits", minimum=1, maximum=MAX_COMPONENTS)
-    sparse = is_sparse(X)
-    rows = check_csr(X, "X") if sparse else check_array(X, "X", min_rows=0, finite=False)
+    rows = check_csr(X, "X") if is_sparse(X) else check_array(X, "X", min_rows=0, finite=False)
     native = choose(
         n_samples=len(rows),
         n_features=rows.shape[1],
-        sparse=sparse,
+        sparse=False,  # so that "auto" does not depend on the format
         n_components=n_bits,
         method=method,
         random_state=random_state,
