@@ -13,7 +13,7 @@ from .moments import refuse_non_finite
 
 Matrix = NDArray[np.float64]
 
-_BLOCK_BYTES = 1 << 20  # of centred rows: they stay in the cache between their making and their use
+_BLOCK = 1024  # rows: enough for the matrix product to be as fast as a whole one, and few enough for the cache
 
 
 class AffineMap:
@@ -56,7 +56,7 @@ class AffineMap:
         rest = (shift - self.offset) @ self.matrix
         # Measured by the spread of each output: an offset below the rounding of float32 is not worth a pass.
         spread = self.eigenvalues[: self.n_components] ** 0.5 / self._power
-        shows = bool((np.abs(rest) > 2.0**-24 * spread).any())
+        shows = bool((np.abs(rest) > 2.0**-22 * spread).any())
         return _Steps(shift, self.matrix.astype(np.float32), rest.astype(np.float32) if shows else None)
 
     @cached_property
@@ -102,8 +102,8 @@ def _fits_float32(matrix: Matrix, offset: Matrix) -> bool:
 def _apply(
     X: Rows, out: Rows, name: str, steps: _Steps, steps64: _Steps, what: str, *, normalize: bool = False
 ) -> None:
-    n, d = X.shape
-    n_block = min(max(n, 1), max(64, _BLOCK_BYTES // (d * steps.matrix.itemsize)))
+    n = len(X)
+    n_block = max(1, min(n, _BLOCK))
     scratch = steps.scratch(n_block)
     with np.errstate(all="ignore"):
         for first in range(0, n, n_block):

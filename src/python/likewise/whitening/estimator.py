@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from types import EllipsisType
 from typing import Any, ClassVar, Self
@@ -28,19 +27,9 @@ from .affine import AffineMap
 from .blas_threads import blas_threads
 from .hyper import Hyper
 from .moments import Moments, refuse_sparse
-from .spectrum import Spectrum, choose_n_components, rank_of
+from .state import State, read_model, solve
 
 Matrix = NDArray[np.float64]
-
-
-class _State:
-    """What is fitted: the statistics, if they were kept, and the map, once it has been asked for."""
-
-    def __init__(self, hyper: Hyper, moments: Moments | None, model: AffineMap | None, n: int, rank: int) -> None:
-        self.hyper, self.moments = hyper, moments
-        self.model, self.n, self.rank = model, n, rank
-        self.spectrum: Spectrum | None = None  # of hyper.beta
-        self.lock = threading.RLock()
 
 
 class Whitening(Transformer):
@@ -112,7 +101,7 @@ class Whitening(Transformer):
     """
 
     _KIND: ClassVar[str] = "whitening"
-    _state: _State
+    _state: State
 
     def __init__(
         self,
@@ -164,8 +153,8 @@ class Whitening(Transformer):
         hyper = Hyper.check(self.get_params(deep=False))
         with blas_threads(hyper.n_threads):
             moments, names = self._gathered(Moments(), X)
-            state = _State(hyper, moments, None, 0, 0)
-            _solve(state)
+            state = State(hyper, moments, None, 0, 0)
+            solve(state)
         assert moments.n_features is not None
         self._remember(moments.n_features, names)
         self._state = state
@@ -246,11 +235,11 @@ class Whitening(Transformer):
         if n_components is not ...:
             changed["n_components"] = n_components
         hyper = Hyper.check({**old.hyper.to_params(), **changed})
-        state = _State(hyper, self._statistics("set_hyper"), None, 0, 0)
+        state = State(hyper, self._statistics("set_hyper"), None, 0, 0)
         if old.spectrum is not None and old.spectrum.beta == hyper.beta:
             state.spectrum = old.spectrum
         with blas_threads(hyper.n_threads):
-            _solve(state)
+            solve(state)
         self._state = state
         return self.set_params(**changed)
 
@@ -281,7 +270,7 @@ class Whitening(Transformer):
     def _set_statistics(self, hyper: Hyper, moments: Moments, names: Names | None) -> None:
         assert moments.n_features is not None
         self._remember(moments.n_features, names)
-        self._state = _State(hyper, moments, None, 0, 0)
+        self._state = State(hyper, moments, None, 0, 0)
 
     # --- Applying ---
 
@@ -312,7 +301,7 @@ class Whitening(Transformer):
             return self._transform(X, "X", out)
         if out is not None:
             raise TypeError("out: expected None where X comes in chunks, got an array")
-        _solve(self._state)
+        solve(self._state)
         return self._transform_all(X)
 
     def _transform_all(self, chunks: Any) -> Iterator[Any]:
@@ -321,7 +310,7 @@ class Whitening(Transformer):
 
     def _transform(self, X: Any, name: str, out: NDArray[Any] | None) -> Any:
         state = self._state
-        model = state.model or _solve(state)
+        model = state.model or solve(state)
         rows = self._check_rows(refuse_sparse(X, name), name, finite=False)
         dtype = state.hyper.dtype or rows.dtype
         shape = (len(rows), model.n_components)
@@ -352,7 +341,7 @@ class Whitening(Transformer):
         """
         self._require_fitted()
         state = self._state
-        model = _solve(state)
+        model = solve(state)
         if state.hyper.normalize:
             raise ValueError("normalize: expected False for inverse_transform, got True: the lengths of rows are gone")
         rows = check_array(
@@ -434,7 +423,7 @@ class Whitening(Transformer):
 
     def _model(self) -> AffineMap:
         self._require_fitted()
-        return _solve(self._state)
+        return solve(self._state)
 
     def _known_moments(self) -> Moments:
         self._require_fitted()
@@ -487,7 +476,7 @@ class Whitening(Transformer):
         if statistics and state.moments is not None:
             arrays |= state.moments._to_arrays()
         else:
-            _solve(state)
+            solve(state)
         if state.model is not None:
             arrays |= {
                 "mean": state.model.mean,
@@ -508,9 +497,9 @@ class Whitening(Transformer):
         if "has_float32" in container.arrays:
             moments = Moments()
             moments._from_arrays(container)
-        state = _State(hyper, moments, None, 0, 0)
+        state = State(hyper, moments, None, 0, 0)
         if moments is None or "counts" in container.arrays:
-            _read_model(container, state)
+            read_model(container, state)
         width = moments.n_features if moments is not None else None
         if width is None:
             assert state.model is not None
@@ -518,69 +507,6 @@ class Whitening(Transformer):
         made._remember(width, names_from_bytes(container, width))
         made._state = state
         return made
-
-
-def _solve(state: _State) -> AffineMap:
-    """The map of a state, made once, by whichever thread comes first."""
-    if state.model is not None:
-        return state.model
-    with state.lock:
-        if state.model is not None:
-            return state.model
-        hyper, moments = state.hyper, state.moments
-        assert moments is not None and moments.n_features is not None
-        if moments.n < 2:
-            raise ValueError(
-                f"X: expected at least 2 rows, got {moments.n} sample(s) (n_samples={moments.n}) while a minimum of 2 "
-                "is required: 1 sample has no covariance"
-            )
-        if state.spectrum is None:
-            state.spectrum = Spectrum.of(moments.covariance(hyper.beta), hyper.beta, moments.n)
-        spectrum = state.spectrum
-        floor = hyper.floor(moments.n_features, moments.has_float32)
-        k = choose_n_components(spectrum.eigenvalues, hyper, floor)
-        components = np.ascontiguousarray(spectrum.vectors[:, :k].T)
-        model = AffineMap(moments.mean, hyper.beta, hyper.gamma, spectrum.eigenvalues, components)
-        state.n, state.rank = moments.n, rank_of(spectrum.eigenvalues, floor)
-        state.model = model  # last: from here on others take it without the lock
-        return model
-
-
-def _read_model(container: Any, state: _State) -> None:
-    """Take the map from a container, whose author nobody knows."""
-
-    def array(name: str, *shape: int | None, dtype: Any = np.float64) -> NDArray[Any]:
-        found = container.arrays.get(name)
-        if (
-            found is None
-            or found.dtype != dtype
-            or found.ndim != len(shape)
-            or any(size not in (None, is_) or is_ == 0 for size, is_ in zip(shape, found.shape, strict=True))
-            or not np.isfinite(found).all()
-        ):
-            raise CorruptFileError(
-                container.path, name, f"expected finite values of the model's shape, as {dtype.__name__}"
-            )
-        return found  # type: ignore[no-any-return]
-
-    d = None if state.moments is None else state.moments.n_features
-    mean = array("mean", d)
-    d = len(mean)
-    eigenvalues, components = array("eigenvalues", d), array("components", None, d)
-    n, rank = (int(x) for x in array("counts", 2, dtype=np.int64))
-    if eigenvalues[-1] < 0 or (np.diff(eigenvalues) > 0).any():
-        raise CorruptFileError(container.path, "eigenvalues", "expected descending values, none negative")
-    k = len(components)
-    if k > d or (state.hyper.gamma > 0 and eigenvalues[k - 1] <= 0):
-        raise CorruptFileError(container.path, "components", f"expected no more than have an eigenvalue > 0, got {k}")
-    if n < 2 or (state.moments is not None and n != state.moments.n) or not 0 <= rank <= d:
-        raise CorruptFileError(container.path, "counts", "expected the numbers of rows and of directions")
-    state.n, state.rank = n, rank
-    with np.errstate(all="ignore"):
-        model = AffineMap(mean, state.hyper.beta, state.hyper.gamma, eigenvalues, components)
-    if not np.isfinite(model.matrix).all() or not np.isfinite(model.offset).all():
-        raise CorruptFileError(container.path, "components", "expected a map within float64")
-    state.model = model
 
 
 def check_whitening(container: Any, full: bool) -> Iterator[CorruptFileError]:

@@ -271,7 +271,7 @@ class Moments:
 
     def _become(self, draft: Moments) -> None:
         if draft._sums is not None:
-            draft._sums.drop_scratch()
+            draft._sums.drop_room()
         vars(self).update(vars(draft))
 
     def _check_width(self, width: int, name: str, owner: str) -> None:
@@ -342,6 +342,16 @@ class Moments:
         return sums
 
 
+class _Room:
+    """Where chunks are worked on: memory that is new for each costs a tenth of the time."""
+
+    def __init__(self, n_features: int, dtype: Any) -> None:
+        self.rows: Rows = np.empty((CHUNK, n_features), dtype)
+        self.product: Rows = np.empty((n_features, n_features), dtype)
+        # A float64 product has been added by the time that this is needed.
+        self.outer: Any = self.product if dtype == np.float64 else np.empty((n_features, n_features))
+
+
 class _Sums:
     """Count, mean and scatter of whole chunks, and the arithmetic of adding to them."""
 
@@ -349,19 +359,20 @@ class _Sums:
         self.n = 0
         self.mean: Matrix = np.zeros(n_features)
         self.scatter: Matrix = np.zeros((n_features, n_features))
-        self._scratch: Rows | None = None
+        self._room: _Room | None = None
 
     def copy(self) -> _Sums:
         made = _Sums.__new__(_Sums)
-        made.n, made.mean, made.scatter, made._scratch = self.n, self.mean.copy(), self.scatter.copy(), None
+        made.n, made.mean, made.scatter = self.n, self.mean.copy(), self.scatter.copy()
+        made._room, self._room = self._room, None
         return made
 
-    def drop_scratch(self) -> None:
-        self._scratch = None
+    def drop_room(self) -> None:
+        self._room = None
 
     def freeze(self) -> None:
         """Make the arrays read-only, as they are handed out."""
-        self.drop_scratch()
+        self.drop_room()
         self.mean.setflags(write=False)
         self.scatter.setflags(write=False)
 
@@ -377,27 +388,29 @@ class _Sums:
         np.add(self.scatter, other.scatter, out=self.scatter)
         self._move(other.n, other.mean, np.empty_like(self.scatter))
 
-    def _move(self, n: int, mean: Matrix, scratch: Matrix) -> None:
+    def _move(self, n: int, mean: Matrix, room: Matrix) -> None:
         """Let the mean take in that of n more rows, and the scatter what lies between the two."""
         total = self.n + n
         delta = mean - self.mean
         between = delta * np.sqrt(self.n / total * n)
-        np.multiply(between[:, None], between, out=scratch)
-        self.scatter += scratch
+        np.multiply(between[:, None], between, out=room)
+        self.scatter += room
         self.mean = self.mean + delta * (n / total) if self.n else mean.copy()
         self.n = total
 
     def add(self, rows: Rows, name: str, first: int) -> None:
         """Add one chunk. Its matrix product is in the precision of the rows, everything else in float64."""
         m = len(rows)
-        if self._scratch is None or self._scratch.dtype != rows.dtype:
-            self._scratch = np.empty((CHUNK, rows.shape[1]), rows.dtype)
+        room = self._room
+        if room is None or room.rows.dtype != rows.dtype:
+            room = self._room = _Room(rows.shape[1], rows.dtype)
         with np.errstate(all="ignore"):
             # The mean of a chunk in its own precision is near the true one; what it misses is in `rest`, exactly.
             shift = np.add.reduce(rows, axis=0) / rows.dtype.type(m)
-            centred = np.subtract(rows, shift, out=self._scratch[:m])
-            rest = np.add.reduce(centred, axis=0, dtype=np.float64)
-            product = centred.T @ centred  # numpy takes the symmetric product of BLAS: half of the work
+            centred = np.subtract(rows, shift, out=room.rows[:m])
+            rest = _exact_sums(centred)
+            # numpy takes the symmetric product of BLAS: half of the work.
+            product = np.matmul(centred.T, centred, out=room.product)
             diagonal = product.diagonal()
             usable = bool(np.isfinite(diagonal).all() and np.isfinite(rest).all())
         if not usable or (rows.dtype == np.float32 and _has_underflow(diagonal, centred)):
@@ -410,19 +423,29 @@ class _Sums:
                 f"{first} to {first + m - 1}"
             )
         np.add(self.scatter, product, out=self.scatter)
-        scratch: Any = product if product.dtype == np.float64 else np.empty_like(self.scatter)
         error = rest / np.sqrt(m)
-        np.multiply(error[:, None], error, out=scratch)
-        self.scatter -= scratch
-        self._move(m, shift + rest / m, scratch)
+        if (error * error > np.finfo(rows.dtype).eps / 1024 * diagonal).any():  # else the product's rounding hides it
+            np.multiply(error[:, None], error, out=room.outer)
+            self.scatter -= room.outer
+        self._move(m, shift + rest / m, room.outer)
 
 
 _TINY = 1e-30  # a sum of float32 squares below this may have lost squares that float32 cannot hold
 
 
 def _has_underflow(diagonal: Rows, centred: Rows) -> bool:
-    small = np.flatnonzero(diagonal < _TINY)
-    return bool(small.size) and bool(centred[:, small].any())
+    return bool(diagonal.min() < _TINY) and bool(centred[:, diagonal < _TINY].any())
+
+
+def _exact_sums(centred: Rows) -> Matrix:
+    """Sums of columns in float64. Of float32 values 16 at a time are first added as they are: that is twice as fast,
+    and costs 1e-9 of their spread, as they are centred."""
+    m, d = centred.shape
+    parts = centred
+    if centred.dtype == np.float32 and m % 16 == 0:
+        parts = np.add.reduce(centred.reshape(m // 16, 16, d), axis=1)
+    sums: Matrix = np.add.reduce(parts, axis=0, dtype=np.float64)
+    return sums
 
 
 def refuse_sparse(X: Any, name: str) -> Any:

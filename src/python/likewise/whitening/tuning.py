@@ -307,7 +307,8 @@ def _grid_cosines(
     for first in range(0, len(a), _BLOCK):
         x, y = ((v[first : first + _BLOCK] - offset) @ vectors for v in (a, b))
         sums = [np.zeros((len(x), len(gammas))) for _ in range(3)]
-        products = (x * y, x * x, y * y)
+        with np.errstate(over="ignore"):  # what float64 cannot hold scores NaN
+            products = (x * y, x * x, y * y)
         done = 0
         for j, k in enumerate(sizes):
             for total, product in zip(sums, products, strict=True):
