@@ -59,6 +59,17 @@ def test_frames() -> None:
     np.testing.assert_allclose(distortion(frame, p, pairs=ALL).ratio_squared, expected.ratio_squared, rtol=1e-12)
 
 
+@pytest.mark.parametrize("make", [np.asarray, scipy_sparse.csr_array])
+def test_projections_of_scikit_learn(make: Any) -> None:
+    sklearn = pytest.importorskip("sklearn.random_projection")
+    for other in (sklearn.SparseRandomProjection, sklearn.GaussianRandomProjection):
+        theirs = other(16, random_state=0).fit(X)
+        S = theirs.components_
+        expected = distortion(X, X @ (S.toarray() if hasattr(S, "toarray") else S).T)
+        found = distortion(make(X), theirs)
+        np.testing.assert_allclose(found.ratio_squared, expected.ratio_squared, rtol=1e-9)
+
+
 def test_duplicate_sparse_entries_add_up() -> None:
     doubled = scipy_sparse.csr_array((np.array([1.0, 2, 5]), np.array([3, 3, 0]), np.array([0, 2, 3])), shape=(2, 4))
     report = distortion(doubled, np.array([[3.0, 0], [0, 5]]))

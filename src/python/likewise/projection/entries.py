@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._validation import check_size
 from .construction import SPARSE_METHODS, Construction
 
 __all__ = ["components", "inverse", "invert_gram"]
@@ -63,6 +64,7 @@ def _refuse(n_bytes: int) -> None:
 def invert_gram(construction: Construction, projection: Any) -> NDArray[np.float64]:
     """The inverse of S S^T (k, k) by Cholesky; where that is singular, its pseudo-inverse by eigenvalues."""
     k = construction.n_components
+    check_size(k * k, 8, "n_components")
     gram = np.zeros((k, k))
     for _, rows in _blocks(construction, projection, np.float64):
         gram += rows.T @ rows

@@ -168,14 +168,16 @@ def distortion(
     if is_sparse(X):
         before = check_csr(X, "X", min_rows=2)
         before.check_finite("X")
+        source = X.tocsr()
     else:
         before = check_array(X, "X", min_rows=2)
+        source = X if hasattr(X, "columns") else before  # an estimator that was fitted with names wants them
     n = len(before)
     if hasattr(Y, "transform") and not hasattr(Y, "__array__"):
 
         def after(rows: NDArray[np.int64]) -> Values:
-            # A new estimator may give frames: names and containers of the caller do not matter here.
-            result = np.asarray(Y.transform(_for_transform(X, before, rows)), np.float64)
+            images = Y.transform(source.iloc[rows] if hasattr(source, "iloc") else source[rows])
+            result = np.asarray(images.toarray() if is_sparse(images) else images, np.float64)
             if result.ndim != 2 or len(result) != len(rows):
                 raise ValueError(f"Y: expected transform to return {len(rows)} rows, got {describe(result)}")
             return result
@@ -205,14 +207,6 @@ def _pairs(n: int, n_pairs: int, pairs: Any, random_state: Any) -> tuple[NDArray
     i = generator.integers(n, size=wanted)
     j = generator.integers(n - 1, size=wanted)
     return i, j + (j >= i)
-
-
-def _for_transform(X: Any, before: Csr | NDArray[Any], rows: NDArray[np.int64]) -> Any:
-    if isinstance(before, Csr):
-        return X.tocsr()[rows]
-    if hasattr(X, "columns"):  # a frame: an estimator fitted with names wants them
-        return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-    return before[rows]
 
 
 def _measure(
