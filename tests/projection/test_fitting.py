@@ -333,3 +333,18 @@ def test_what_is_no_matrix() -> None:
         p.transform(Foreign(np.array([0]), np.array([0]), np.array([1.0]), shape=(4,)))
     with pytest.raises(ValueError, match="^X: expected at most 4294967295 columns, got 4294967296"):
         RandomProjection(2).fit(scipy_sparse.csr_array((1, 2**32)))
+
+
+def test_a_matrix_that_does_not_fit_into_memory(fresh: Any) -> None:
+    program = """if True:
+        import resource, likewise as lw
+        from scipy.sparse import csr_array
+        X = csr_array((1, 2**32 - 1))
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, resource.RLIM_INFINITY))
+        try:
+            lw.projection.RandomProjection(256, method="srht").fit(X)
+        except MemoryError as error:
+            print(error)
+    """
+    assert fresh(program).strip() == "expected more memory than this process can have"

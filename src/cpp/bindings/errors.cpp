@@ -1,5 +1,8 @@
 #include "likewise/error.hpp"
 
+#include <new>
+#include <stdexcept>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "core/thread_pool.hpp"
@@ -34,6 +37,10 @@ void register_errors(py::module_& m) {
     } catch (const boundary_error& e) {
       const std::string text = std::string(e.what()) + " [a defect of likewise itself: please report it]";
       PyErr_SetString(boundary.get_stored().ptr(), text.c_str());
+    } catch (const std::bad_alloc&) {  // whose own text is a name of C++
+      PyErr_SetString(PyExc_MemoryError, "expected more memory than this process can have");
+    } catch (const std::length_error&) {  // a container larger than the address space
+      PyErr_SetString(PyExc_MemoryError, "expected more memory than this process can have");
     } catch (const type_error& e) {
       PyErr_SetString(PyExc_TypeError, e.what());
     } catch (const value_error& e) {
