@@ -9,6 +9,7 @@
 
 #include "check.hpp"
 #include "core/dispatch.hpp"
+#include "core/philox.hpp"
 #include "kernels/table.hpp"
 #include "likewise/projection.hpp"
 
@@ -121,6 +122,28 @@ void check_add_slots(const ProjectionTable& table) {
 }
 
 template <class T>
+void check_add_rows(const ProjectionTable& table) {
+  for (const std::size_t per_column : {0, 1, 3}) {
+    const std::size_t n = 29, width = 9;
+    const std::vector<T> values = some_values<T>(n * 16);
+    std::vector<std::uint32_t> starts{0}, codes;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t count = per_column != 0 ? per_column : random_bits() % 4;
+      for (std::size_t e = 0; e < count; ++e) codes.push_back(static_cast<std::uint32_t>(random_bits() % (2 * width)));
+      starts.push_back(static_cast<std::uint32_t>(codes.size()));
+    }
+    std::vector<T> expected = some_values<T>(2 * width * 16), sums = expected;
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t e = starts[i]; e < starts[i + 1]; ++e)
+        for (std::size_t row = 0; row < 16; ++row)
+          expected[(i % 2 * width + codes[e] / 2) * 16 + row] += flipped(values[i * 16 + row], codes[e] & 1, 0);
+    of<T>(table).add_rows(codes.data(), per_column != 0 ? nullptr : starts.data(), per_column, values.data(), n,
+                          sums.data(), width);
+    CHECK(same(sums, expected));
+  }
+}
+
+template <class T>
 void check_multiply_panel(const ProjectionTable& table) {
   for (const std::size_t n_rows : {1, 2, 5, 6, 12, 31})
     for (const std::size_t n_columns : {0, 1, 7, 40}) {
@@ -177,6 +200,24 @@ CASE(fold) {
 }
 CASE(add_slots) {
   for (const auto* table : levels()) check_add_slots<float>(*table), check_add_slots<double>(*table);
+}
+CASE(add_rows) {
+  for (const auto* table : levels()) check_add_rows<float>(*table), check_add_rows<double>(*table);
+}
+CASE(philox) {
+  for (const auto* table : levels())
+    for (std::size_t n = 0; n < 40; ++n) {
+      std::vector<std::uint32_t> i(n), block(n), words(4 * n);
+      for (std::size_t j = 0; j < n; ++j) {
+        i[j] = static_cast<std::uint32_t>(random_bits());
+        block[j] = static_cast<std::uint32_t>(random_bits());
+      }
+      const std::uint64_t seed = random_bits();
+      table->philox(i.data(), block.data(), n, 5, seed, words.data());
+      for (std::size_t j = 0; j < n; ++j)
+        for (std::size_t w = 0; w < 4; ++w)
+          CHECK(words[w * n + j] == likewise::Philox(seed).block(5, i[j], block[j])[w]);
+    }
 }
 CASE(multiply_panel) {
   for (const auto* table : levels()) check_multiply_panel<float>(*table), check_multiply_panel<double>(*table);

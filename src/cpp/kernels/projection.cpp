@@ -67,6 +67,67 @@ void add_slots(const std::uint32_t* codes, std::size_t per_column, const std::ui
   }
 }
 
+template <class T>
+void add_rows(const std::uint32_t* codes, const std::uint32_t* starts, std::size_t per_column, const T* values,
+              std::size_t n, T* sums, std::size_t width) {
+  alignas(64) T both[2][kFoldLanes];
+  for (std::size_t i = 0; i < n; ++i, values += kFoldLanes) {
+    for (std::size_t p = 0; p < kFoldLanes; p += lanes<T>) {
+      const vec<T> v = load(values + p);
+      store(both[0] + p, v);
+      store(both[1] + p, -v);
+    }
+    T* half = sums + i % 2 * width * kFoldLanes;
+    const std::size_t begin = starts != nullptr ? starts[i] : i * per_column;
+    const std::size_t end = starts != nullptr ? starts[i + 1] : begin + per_column;
+    for (std::size_t e = begin; e < end; ++e) {
+      const T* v = both[codes[e] & 1];
+      T* at = half + std::size_t{codes[e] >> 1} * kFoldLanes;
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < kFoldLanes; p += lanes<T>) store(at + p, load(at + p) + load(v + p));
+    }
+  }
+}
+
+void philox(const std::uint32_t* i, const std::uint32_t* block, std::size_t n, std::uint32_t tag, std::uint64_t key,
+            std::uint32_t* words) {
+  using V = vec<std::uint64_t>;
+  constexpr std::size_t w = lanes<std::uint64_t>;
+  const V first = broadcast<std::uint64_t>(0xD2511F53), second = broadcast<std::uint64_t>(0xCD9E8D57);
+  for (std::size_t j = 0; j < n; j += w) {
+    std::uint32_t counters[2][w] = {};
+    const std::size_t count = n - j < w ? n - j : w;
+    const std::uint32_t *at_i = i + j, *at_block = block + j;
+    if (count < w) {
+      for (std::size_t l = 0; l < count; ++l) {
+        counters[0][l] = i[j + l];
+        counters[1][l] = block[j + l];
+      }
+      at_i = counters[0];
+      at_block = counters[1];
+    }
+    V c0 = load_u32(at_i), c1{}, c2 = load_u32(at_block), c3 = broadcast<std::uint64_t>(tag);
+    std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const V a = multiply_low(first, c0), b = multiply_low(second, c2);  // what high halves hold does not matter
+      c0 = (b >> 32) ^ c1 ^ broadcast<std::uint64_t>(k0);
+      c1 = b;
+      c2 = (a >> 32) ^ c3 ^ broadcast<std::uint64_t>(k1);
+      c3 = a;
+      k0 += 0x9E3779B9;
+      k1 += 0xBB67AE85;
+    }
+    const V found[4] = {c0, c1, c2, c3};
+    for (std::size_t word = 0; word < 4; ++word) {
+      if (count == w) {
+        store_low(words + word * n + j, found[word]);
+      } else {
+        for (std::size_t l = 0; l < count; ++l) words[word * n + j + l] = static_cast<std::uint32_t>(found[word][l]);
+      }
+    }
+  }
+}
+
 /// As many rows at a time as registers hold sums of.
 template <class T, std::size_t Rows>
 void multiply_rows(const T* entries, std::size_t n_columns, const T* x, std::size_t x_stride, T* sums,
@@ -190,12 +251,12 @@ void hamming(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_
 
 template <class T>
 constexpr ProjectionKernels<T> kernels_for{{fold<T, 1>, fold<T, 2>, fold<T, 4>, fold<T, 8>, fold<T, 16>},
-                                           add_slots<T>, multiply_panel<T>, hadamard<T>, take_scaled<T, false>, take_scaled<T, true>,
+                                           add_slots<T>, add_rows<T>, multiply_panel<T>, hadamard<T>, take_scaled<T, false>, take_scaled<T, true>,
                                            all_finite<T>};
 
 }  // namespace
 
 extern const ProjectionTable projection_kernels;
-constexpr ProjectionTable projection_kernels{kernels_for<float>, kernels_for<double>, hamming};
+constexpr ProjectionTable projection_kernels{kernels_for<float>, kernels_for<double>, philox, hamming};
 
 }  // namespace likewise::kernels::LIKEWISE_LEVEL

@@ -79,6 +79,32 @@ inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
 #endif
 }
 
+/// Products of the low halves of the lanes.
+inline vec<std::uint64_t> multiply_low(vec<std::uint64_t> a, vec<std::uint64_t> b) {
+#if defined(__AVX512F__)
+  return (vec<std::uint64_t>)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (vec<std::uint64_t>)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (vec<std::uint64_t>)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+  return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF);
+#endif
+}
+
+/// lanes<std::uint64_t> 32-bit numbers, one a lane; and back, their low halves.
+inline vec<std::uint64_t> load_u32(const std::uint32_t* p) {
+  typedef std::uint32_t narrow __attribute__((vector_size(4 * lanes<std::uint64_t>)));
+  narrow v;
+  std::memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, vec<std::uint64_t>);
+}
+inline void store_low(std::uint32_t* p, vec<std::uint64_t> v) {
+  typedef std::uint32_t narrow __attribute__((vector_size(4 * lanes<std::uint64_t>)));
+  const narrow low = __builtin_convertvector(v, narrow);
+  std::memcpy(p, &low, sizeof low);
+}
+
 /// The signed integers of a lane's size, and the lanes' numbers.
 template <class T>
 struct signed_of;

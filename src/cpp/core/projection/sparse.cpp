@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kLanes = kernels::kFoldLanes;
 constexpr std::size_t kCacheBytes = std::size_t{64} << 20;
 constexpr std::size_t kColumnsAtOnce = 256;
-constexpr std::size_t kSumBytes = std::size_t{32} << 10;
+constexpr std::size_t kSumBytes = std::size_t{64} << 10;
 
 /// The codes of some columns, one after the other.
 struct Codes {
@@ -36,7 +36,7 @@ struct CodesView {
 class Sparse final : public Construction {
  public:
   explicit Sparse(const Parameters& p)
-      : d(p.n_features), k(p.n_components), words_(p.seed), nnz_(p.nnz) {
+      : d(p.n_features), k(p.n_components), seed_(p.seed), nnz_(p.nnz) {
     if (p.method == Method::very_sparse || p.method == Method::achlioptas) {
       tag_ = p.method == Method::very_sparse ? 4 : 5;
       const double density = p.method == Method::very_sparse ? p.density : 1.0 / 3;
@@ -57,7 +57,7 @@ class Sparse final : public Construction {
   std::unique_ptr<Applier<double>> applier(double) const override;
   bool has_empty_columns() const override { return per_column == 0; }
 
-  /// Appends the codes of these columns.
+  /// Appends the codes of these columns, at most kColumnsAtOnce.
   void draw(const std::uint32_t* columns, std::size_t n, Codes& to) const {
     if (per_column == 0) {
       if (to.starts.empty()) to.starts.push_back(0);
@@ -65,9 +65,11 @@ class Sparse final : public Construction {
         draw_bernoulli(columns[i], to.codes);
         to.starts.push_back(static_cast<std::uint32_t>(to.codes.size()));
       }
-    } else {
-      for (std::size_t i = 0; i < n; ++i) nnz_ < kLanes ? draw_scattered(columns[i], to.codes) : draw_slots(columns[i], to.codes);
+      return;
     }
+    const std::size_t begin = to.codes.size();
+    to.codes.resize(begin + n * per_column);
+    nnz_ < kLanes ? draw_scattered(columns, n, to.codes.data() + begin) : draw_slots(columns, n, to.codes.data() + begin);
   }
 
   /// The codes of all columns, or null where they are too many to keep.
@@ -95,40 +97,58 @@ class Sparse final : public Construction {
   double scale;
 
  private:
-  void draw_scattered(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
-    PhiloxBlock block{};
+  /// Words [word][column] of block `block` of these columns.
+  void draw_words(const std::uint32_t* columns, std::size_t n, std::size_t block, std::uint32_t* words) const {
+    std::uint32_t blocks[kColumnsAtOnce];
+    std::fill_n(blocks, n, static_cast<std::uint32_t>(block));
+    kernel_table().projection.philox(columns, blocks, n, tag_, seed_, words);
+  }
+  void draw_scattered(const std::uint32_t* columns, std::size_t n, std::uint32_t* codes) const {
+    std::uint32_t words[4 * kColumnsAtOnce];
     for (std::size_t b = 0; b < nnz_; ++b) {
-      if (b % 4 == 0) block = words_.block(tag_, c, static_cast<std::uint32_t>(b / 4));
-      const std::uint32_t word = block[b % 4];
+      if (b % 4 == 0) draw_words(columns, n, b / 4, words);
       const std::size_t low = b * k / nnz_, count = (b + 1) * k / nnz_ - low;
-      codes.push_back(static_cast<std::uint32_t>((low + (((word >> 1) * count) >> 31)) << 1 | (word & 1)));
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t word = words[b % 4 * n + i];
+        codes[i * nnz_ + b] = static_cast<std::uint32_t>((low + (((word >> 1) * count) >> 31)) << 1 | (word & 1));
+      }
     }
   }
-  void draw_slots(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
-    const std::size_t m = k / kLanes;
-    PhiloxBlock block{};
-    for (std::size_t b = 0; b < nnz_ / kLanes; ++b) {
-      if (b % 2 == 0) block = words_.block(tag_, c, static_cast<std::uint32_t>(b / 2));
+  void draw_slots(const std::uint32_t* columns, std::size_t n, std::uint32_t* codes) const {
+    std::uint32_t words[4 * kColumnsAtOnce];
+    const std::size_t m = k / kLanes, n_slots = nnz_ / kLanes;
+    for (std::size_t b = 0; b < n_slots; ++b) {
+      if (b % 2 == 0) draw_words(columns, n, b / 2, words);
       const std::size_t low = b * kLanes * m / nnz_, count = (b + 1) * kLanes * m / nnz_ - low;
-      const std::size_t slot = low + ((block[b % 2 * 2] * count) >> 32);
-      const std::uint32_t signs = block[b % 2 * 2 + 1] & 0xFFFF;
-      if (slotted) {
-        codes.push_back(static_cast<std::uint32_t>(slot << 16 | signs));
-      } else {
-        for (std::size_t lane = 0; lane < kLanes; ++lane)
-          codes.push_back(static_cast<std::uint32_t>((slot * kLanes + lane) << 1 | (signs >> lane & 1)));
+      const std::uint32_t *slots = words + b % 2 * 2 * n, *signs = slots + n;
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t slot = low + ((slots[i] * count) >> 32);
+        if (slotted) {
+          codes[i * n_slots + b] = static_cast<std::uint32_t>(slot << 16 | (signs[i] & 0xFFFF));
+        } else {
+          for (std::size_t lane = 0; lane < kLanes; ++lane)
+            codes[i * nnz_ + b * kLanes + lane] =
+                static_cast<std::uint32_t>((slot * kLanes + lane) << 1 | (signs[i] >> lane & 1));
+        }
       }
     }
   }
   void draw_bernoulli(std::uint32_t c, std::vector<std::uint32_t>& codes) const {
-    for (std::size_t row = 0; row < k; row += 4) {
-      const PhiloxBlock block = words_.block(tag_, c, static_cast<std::uint32_t>(row / 4));
-      for (std::size_t i = 0; i < std::min<std::size_t>(4, k - row); ++i)
-        if (block[i] >> 1 < threshold_) codes.push_back(static_cast<std::uint32_t>((row + i) << 1 | (block[i] & 1)));
+    constexpr std::size_t kBlocks = 64;
+    std::uint32_t columns[kBlocks], blocks[kBlocks], words[4 * kBlocks];
+    std::fill_n(columns, kBlocks, c);
+    for (std::size_t first = 0; first < k; first += 4 * kBlocks) {
+      const std::size_t rows = std::min(4 * kBlocks, k - first), n = (rows + 3) / 4;
+      for (std::size_t b = 0; b < n; ++b) blocks[b] = static_cast<std::uint32_t>(first / 4 + b);
+      kernel_table().projection.philox(columns, blocks, n, tag_, seed_, words);
+      for (std::size_t i = 0; i < rows; ++i) {
+        const std::uint32_t word = words[i % 4 * n + i / 4];
+        if (word >> 1 < threshold_) codes.push_back(static_cast<std::uint32_t>((first + i) << 1 | (word & 1)));
+      }
     }
   }
 
-  const Philox words_;
+  const std::uint64_t seed_;
   const std::size_t nnz_;
   std::uint32_t tag_, threshold_ = 0;
   double expected_;  // codes of a column
@@ -142,13 +162,14 @@ class SparseApplier final : public Applier<T> {
       : s_(s),
         kernel_(kernels_of<T>()),
         all_(s.all_codes()),
-        rows_(std::max<std::size_t>(1, std::min<std::size_t>(16, kSumBytes / sizeof(T) / (2 * s.k)))),
+        rows_(std::clamp<std::size_t>(kSumBytes / sizeof(T) / (2 * s.k), 1, kLanes)),
         sums_(2 * s.k * rows_),
         scale_(static_cast<T>(s.scale)) {}
 
   std::size_t rows_at_once() const override { return rows_; }
 
   std::size_t apply(const T* x, std::size_t n, T* out) override {
+    if (n == kLanes && !s_.slotted) return apply_to_lanes(x, out);
     std::uint32_t columns[kColumnsAtOnce];
     for (std::size_t c = 0; c < s_.d; c += kColumnsAtOnce) {
       const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, s_.d - c);
@@ -173,6 +194,30 @@ class SparseApplier final : public Applier<T> {
 
  private:
   T* sums_of(std::size_t row) { return sums_.data() + row * 2 * s_.k; }
+
+  /// Sixteen rows, one a lane: their values and sums lie side by side. Each takes the same additions as on its own.
+  std::size_t apply_to_lanes(const T* x, T* out) {
+    tile_.resize(kColumnsAtOnce * kLanes);
+    std::uint32_t columns[kColumnsAtOnce];
+    for (std::size_t c = 0; c < s_.d; c += kColumnsAtOnce) {
+      const std::size_t count = std::min<std::size_t>(kColumnsAtOnce, s_.d - c);
+      for (std::size_t i = 0; i < count; ++i) {
+        columns[i] = static_cast<std::uint32_t>(c + i);
+        for (std::size_t r = 0; r < kLanes; ++r) tile_[i * kLanes + r] = x[r * s_.d + c + i];
+      }
+      const CodesView codes = fetch(columns, count, true);
+      kernel_.add_rows(codes.codes, codes.starts, s_.per_column, tile_.data(), count, sums_.data(), s_.k);
+    }
+    std::size_t bad = kLanes;
+    const T* odd = sums_.data() + s_.k * kLanes;
+    for (std::size_t r = kLanes; r-- > 0;) {
+      T* y = out + r * s_.k;
+      for (std::size_t j = 0; j < s_.k; ++j) y[j] = (sums_[j * kLanes + r] + odd[j * kLanes + r]) * scale_;
+      if (!kernel_.all_finite(y, s_.k)) bad = r;
+    }
+    std::fill(sums_.begin(), sums_.end(), T(0));
+    return bad;
+  }
 
   CodesView fetch(const std::uint32_t* columns, std::size_t n, bool neighbours) {
     if (all_ != nullptr && neighbours) {
@@ -224,6 +269,7 @@ class SparseApplier final : public Applier<T> {
   const Codes* const all_;
   const std::size_t rows_;
   AlignedVector<T> sums_;  // of each row the even columns', then the odd columns'
+  AlignedVector<T> tile_;
   Codes drawn_;
   std::vector<std::uint32_t> gathered_;
   const T scale_;
