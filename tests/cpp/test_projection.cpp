@@ -115,7 +115,8 @@ void check_add_slots(const ProjectionTable& table) {
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t e = i * per_column; e < (i + 1) * per_column; ++e)
         for (std::size_t lane = 0; lane < 16; ++lane)
-          expected[columns[i] % 2 * width + (codes[e] >> 16) * 16 + lane] += flipped(values[i], codes[e] & 0xFFFF, lane);
+          expected[columns[i] % 2 * width + (codes[e] >> 16) * 16 + lane] +=
+              flipped(values[i], codes[e] & 0xFFFF, lane);
     of<T>(table).add_slots(codes.data(), per_column, columns.data(), values.data(), n, sums.data(), width);
     CHECK(same(sums, expected));
   }

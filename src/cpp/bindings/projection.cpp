@@ -55,8 +55,9 @@ auto with_dtype(const py::object& value, const char* argument, const Use& use) {
   if (has_dtype(value, py::dtype::of<B>())) return use(B{});
   if (!py::isinstance<py::array>(value))
     throw boundary_error(std::string(argument) + ": expected a numpy array, got " + describe(value));
-  throw boundary_error(std::string(argument) + ": expected dtype " + std::string(py::str(py::object(py::dtype::of<A>()))) +
-                       " or " + std::string(py::str(py::object(py::dtype::of<B>()))) + ", got " + describe(value));
+  const auto name = [](const py::dtype& dtype) { return std::string(py::str(static_cast<py::object>(dtype))); };
+  throw boundary_error(std::string(argument) + ": expected dtype " + name(py::dtype::of<A>()) + " or " +
+                       name(py::dtype::of<B>()) + ", got " + describe(value));
 }
 
 template <class T>

@@ -251,8 +251,8 @@ void hamming(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_
 
 template <class T>
 constexpr ProjectionKernels<T> kernels_for{{fold<T, 1>, fold<T, 2>, fold<T, 4>, fold<T, 8>, fold<T, 16>},
-                                           add_slots<T>, add_rows<T>, multiply_panel<T>, hadamard<T>, take_scaled<T, false>, take_scaled<T, true>,
-                                           all_finite<T>};
+                                           add_slots<T>, add_rows<T>, multiply_panel<T>, hadamard<T>,
+                                           take_scaled<T, false>, take_scaled<T, true>, all_finite<T>};
 
 }  // namespace
 

@@ -62,9 +62,9 @@ struct ProjectionKernels {
   /// in the sums of even (from 0) or odd (from `width`) columns.
   void (*add_slots)(const std::uint32_t* codes, std::size_t per_column, const std::uint32_t* columns, const T* values,
                     std::size_t n, T* sums, std::size_t width);
-  /// Per column i and code (output * 2 + negative) of it: 16 values, of as many rows, are added to or subtracted from the
-  /// 16 sums of the output: sums[(i % 2 * width + output) * 16 + row]. Column i has the codes starts[i] ... starts[i + 1],
-  /// or, where `starts` is null, per_column of them. About two cycles a code.
+  /// Per column i and code (output * 2 + negative) of it: 16 values, of as many rows, are added to or subtracted from
+  /// the 16 sums of the output: sums[(i % 2 * width + output) * 16 + row]. Column i has the codes starts[i] up to
+  /// starts[i + 1], or, where `starts` is null, per_column of them. About two cycles a code.
   void (*add_rows)(const std::uint32_t* codes, const std::uint32_t* starts, std::size_t per_column, const T* values,
                    std::size_t n, T* sums, std::size_t width);
   /// sums[r * sums_stride + j] += x[r * x_stride + c] * entries[c * 16 + j] for c = 0, 1, ... in this order, j < 16.
@@ -83,8 +83,8 @@ struct ProjectionTable {
   ProjectionKernels<float> f32;
   ProjectionKernels<double> f64;
   /// words[w * n + j] = word w of the Philox block with counter (i[j], 0, block[j], tag). Ten operations a block.
-  void (*philox)(const std::uint32_t* i, const std::uint32_t* block, std::size_t n, std::uint32_t tag, std::uint64_t key,
-                 std::uint32_t* words);
+  void (*philox)(const std::uint32_t* i, const std::uint32_t* block, std::size_t n, std::uint32_t tag,
+                 std::uint64_t key, std::uint32_t* words);
   /// distances[j] = number of bits in which `code` and code j of `codes` differ.
   void (*hamming)(const std::uint8_t* code, const std::uint8_t* codes, std::size_t n_codes, std::size_t n_bytes,
                   std::int32_t* distances);

@@ -52,15 +52,16 @@ class Applier {
 class Construction {
  public:
   virtual ~Construction() = default;
-  virtual std::unique_ptr<Applier<float>> applier(float) const = 0;
-  virtual std::unique_ptr<Applier<double>> applier(double) const = 0;
+  /// For at most `most_rows` rows at once: one row should not pay for the room that many need.
+  virtual std::unique_ptr<Applier<float>> applier(float, std::size_t most_rows) const = 0;
+  virtual std::unique_ptr<Applier<double>> applier(double, std::size_t most_rows) const = 0;
   /// Whether S may have empty columns, so that results can be finite where the input is not.
   virtual bool has_empty_columns() const { return false; }
 };
 
 /// One a method, in the file of its name. The parameters have been checked.
 std::unique_ptr<const Construction> make_hadamard(const Parameters& parameters);
-std::unique_ptr<const Construction> make_sparse(const Parameters& parameters);  // sjlt, countsketch, very_sparse, achlioptas
+std::unique_ptr<const Construction> make_sparse(const Parameters& parameters);  // and countsketch, very_sparse, ...
 std::unique_ptr<const Construction> make_gaussian(const Parameters& parameters);
 std::unique_ptr<const Construction> make_srht(const Parameters& parameters);
 

@@ -68,20 +68,22 @@ class Gaussian final : public Construction {
   explicit Gaussian(const Parameters& p)
       : d(p.n_features), k(p.n_components), n_panels((k + kPanel - 1) / kPanel), words_(p.seed) {}
 
-  std::unique_ptr<Applier<float>> applier(float) const override;
-  std::unique_ptr<Applier<double>> applier(double) const override;
+  std::unique_ptr<Applier<float>> applier(float, std::size_t most_rows) const override;
+  std::unique_ptr<Applier<double>> applier(double, std::size_t most_rows) const override;
 
   /// Entries of columns first ... first + n - 1: [panel][column][output of the panel].
   template <class T>
   void draw(std::size_t first, std::size_t n, T* entries) const {
     const double root = std::sqrt(static_cast<double>(k));
-    for (std::size_t c = 0; c < n; ++c)
+    for (std::size_t c = 0; c < n; ++c) {
+      if (c % 64 == 0) poll_interrupt();
       for (std::size_t row = 0; row < n_panels * kPanel; row += 4) {
         const PhiloxBlock block = words_.block(kTag, first + c, static_cast<std::uint32_t>(row / 4));
         T* at = entries + (row / kPanel * n + c) * kPanel + row % kPanel;
         for (std::size_t i = 0; i < 4; ++i)
           at[i] = row + i < k ? static_cast<T>(quantile(block[i]) / root) : T(0);
       }
+    }
   }
 
   /// All entries, or null where they are too many to keep.
@@ -115,12 +117,12 @@ class Gaussian final : public Construction {
 template <class T>
 class GaussianApplier final : public Applier<T> {
  public:
-  explicit GaussianApplier(const Gaussian& s)
+  GaussianApplier(const Gaussian& s, std::size_t most_rows)
       : s_(s),
         kernel_(kernels_of<T>()),
         width_(s.n_panels * kPanel),
         entries_(s.all_entries<T>()),
-        rows_(std::max<std::size_t>(1, std::min<std::size_t>(96, kSumBytes / sizeof(T) / width_))),
+        rows_(std::clamp<std::size_t>(kSumBytes / sizeof(T) / width_, 1, std::clamp<std::size_t>(most_rows, 1, 96))),
         sums_(width_) {
     if (entries_ == nullptr) {
       tile_columns_ = std::max<std::size_t>(1, std::min(s.d, kTileBytes / sizeof(T) / width_));
@@ -162,7 +164,8 @@ class GaussianApplier final : public Applier<T> {
         at = 0;
       }
       for (std::size_t panel = 0; panel < s_.n_panels; ++panel)
-        kernel_.multiply_panel(entries + panel * stride + at, 1, values + e, 1, 1, sums_.data() + panel * kPanel, width_);
+        kernel_.multiply_panel(entries + panel * stride + at, 1, values + e, 1, 1, sums_.data() + panel * kPanel,
+                               width_);
     }
   }
 
@@ -188,11 +191,11 @@ class GaussianApplier final : public Applier<T> {
   std::size_t tile_columns_ = 0;
 };
 
-std::unique_ptr<Applier<float>> Gaussian::applier(float) const {
-  return std::make_unique<GaussianApplier<float>>(*this);
+std::unique_ptr<Applier<float>> Gaussian::applier(float, std::size_t most_rows) const {
+  return std::make_unique<GaussianApplier<float>>(*this, most_rows);
 }
-std::unique_ptr<Applier<double>> Gaussian::applier(double) const {
-  return std::make_unique<GaussianApplier<double>>(*this);
+std::unique_ptr<Applier<double>> Gaussian::applier(double, std::size_t most_rows) const {
+  return std::make_unique<GaussianApplier<double>>(*this, most_rows);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The block-Hadamard balanced fold. A row is cut into blocks of B coordinates; each gets random signs, a Hadamard
-// transform and random signs again, and its vectors of 16 are added to distinct slots of 16 outputs, so that the columns
-// of a block are orthogonal and every slot is hit equally often. Only the signs (2 bits a coordinate) and the slots are
-// kept.
+// transform and random signs again, and its vectors of 16 are added to distinct slots of 16 outputs, so that the
+// columns of a block are orthogonal and every slot is hit equally often. Only the signs (2 bits a coordinate) and the
+// slots are kept.
 #include <algorithm>
 #include <cmath>
 
@@ -38,7 +38,10 @@ void repair(std::vector<std::uint32_t>& slots, const std::uint32_t* taken, std::
 class Hadamard final : public Construction {
  public:
   explicit Hadamard(const Parameters& p)
-      : d(p.n_features), k(p.n_components), padded_k((k + kLanes - 1) / kLanes * kLanes), block(block_size(d, padded_k)) {
+      : d(p.n_features),
+        k(p.n_components),
+        padded_k((k + kLanes - 1) / kLanes * kLanes),
+        block(block_size(d, padded_k)) {
     const std::size_t n_vectors = (d + block - 1) / block * (block / kLanes);
     vectors.resize(n_vectors);
     const Philox words(p.seed);
@@ -49,8 +52,8 @@ class Hadamard final : public Construction {
     scale = std::sqrt(static_cast<double>(padded_k) / (static_cast<double>(k) * static_cast<double>(block)));
   }
 
-  std::unique_ptr<Applier<float>> applier(float) const override;
-  std::unique_ptr<Applier<double>> applier(double) const override;
+  std::unique_ptr<Applier<float>> applier(float, std::size_t most_rows) const override;
+  std::unique_ptr<Applier<double>> applier(double, std::size_t most_rows) const override;
 
   const std::size_t d, k, padded_k, block;
   std::size_t kind = 0;                      // log2 of the vectors in a block
@@ -143,10 +146,10 @@ class HadamardApplier final : public Applier<T> {
   const T scale_;
 };
 
-std::unique_ptr<Applier<float>> Hadamard::applier(float) const {
+std::unique_ptr<Applier<float>> Hadamard::applier(float, std::size_t) const {
   return std::make_unique<HadamardApplier<float>>(*this);
 }
-std::unique_ptr<Applier<double>> Hadamard::applier(double) const {
+std::unique_ptr<Applier<double>> Hadamard::applier(double, std::size_t) const {
   return std::make_unique<HadamardApplier<double>>(*this);
 }
 

@@ -110,7 +110,7 @@ std::int64_t Projection::each_piece(const T* x, std::size_t n, unsigned n_thread
   // Some neighbouring pieces together, so that few appliers are made.
   const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * n_threads);
   parallel_for(groups, n_threads, [&](std::size_t group) {
-    const std::unique_ptr<Applier<T>> applier = construction_->applier(T{});
+    const std::unique_ptr<Applier<T>> applier = construction_->applier(T{}, n);
     const std::size_t step = std::max<std::size_t>(1, applier->rows_at_once());
     const std::size_t end = std::min(n, n_pieces * (group + 1) / groups * rows);
     for (std::size_t i = n_pieces * group / groups * rows; i < end; i += step) {
@@ -169,7 +169,7 @@ std::int64_t Projection::transform(const CsrRows<T, Index, Offset>& x, T* out, u
   const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * n_threads);
   std::atomic<std::int64_t> bad{kNone};
   parallel_for(groups, n_threads, [&](std::size_t group) {
-    const std::unique_ptr<Applier<T>> applier = construction_->applier(T{});
+    const std::unique_ptr<Applier<T>> applier = construction_->applier(T{}, 1);
     std::uint32_t columns[kEntriesAtOnce];
     const std::size_t end = n * (group + 1) / groups;
     for (std::size_t i = n * group / groups; i < end; ++i) {
@@ -179,7 +179,12 @@ std::int64_t Projection::transform(const CsrRows<T, Index, Offset>& x, T* out, u
         const std::size_t count = std::min(kEntriesAtOnce, stop - first);
         for (std::size_t e = 0; e < count; ++e) {
           const auto column = static_cast<std::uint64_t>(static_cast<std::int64_t>(x.indices[first + e]));
-          if (column >= d)
+#if defined(LIKEWISE_PLANTED_DEFECT)  // fuzzing must find it
+          const bool outside = column > d;
+#else
+          const bool outside = column >= d;
+#endif
+          if (outside)
             throw value_error("X: expected column indices from 0 to " + std::to_string(d - 1) + ", got " +
                               std::to_string(static_cast<std::int64_t>(column)) + " at stored position " +
                               std::to_string(first + e) + " (row " + std::to_string(i) + ")");
@@ -202,7 +207,7 @@ void Projection::columns(std::size_t first, std::size_t n, T* out) const {
   if (first > d || n > d - first)
     throw value_error("first: expected columns below " + std::to_string(d) + ", got " + std::to_string(first) + " to " +
                       std::to_string(first + n));
-  const std::unique_ptr<Applier<T>> applier = construction_->applier(T{});
+  const std::unique_ptr<Applier<T>> applier = construction_->applier(T{}, 1);
   for (std::size_t i = 0; i < n; ++i) {
     poll_interrupt();
     applier->column(static_cast<std::uint32_t>(first + i), out + i * parameters_.n_components);

@@ -53,8 +53,8 @@ class Sparse final : public Construction {
     }
   }
 
-  std::unique_ptr<Applier<float>> applier(float) const override;
-  std::unique_ptr<Applier<double>> applier(double) const override;
+  std::unique_ptr<Applier<float>> applier(float, std::size_t most_rows) const override;
+  std::unique_ptr<Applier<double>> applier(double, std::size_t most_rows) const override;
   bool has_empty_columns() const override { return per_column == 0; }
 
   /// Appends the codes of these columns, at most kColumnsAtOnce.
@@ -69,7 +69,8 @@ class Sparse final : public Construction {
     }
     const std::size_t begin = to.codes.size();
     to.codes.resize(begin + n * per_column);
-    nnz_ < kLanes ? draw_scattered(columns, n, to.codes.data() + begin) : draw_slots(columns, n, to.codes.data() + begin);
+    std::uint32_t* const codes = to.codes.data() + begin;
+    nnz_ < kLanes ? draw_scattered(columns, n, codes) : draw_slots(columns, n, codes);
   }
 
   /// The codes of all columns, or null where they are too many to keep.
@@ -158,11 +159,12 @@ class Sparse final : public Construction {
 template <class T>
 class SparseApplier final : public Applier<T> {
  public:
-  explicit SparseApplier(const Sparse& s)
+  SparseApplier(const Sparse& s, std::size_t most_rows)
       : s_(s),
         kernel_(kernels_of<T>()),
         all_(s.all_codes()),
-        rows_(std::clamp<std::size_t>(kSumBytes / sizeof(T) / (2 * s.k), 1, kLanes)),
+        rows_(std::min(std::max<std::size_t>(most_rows, 1),
+                       std::clamp<std::size_t>(kSumBytes / sizeof(T) / (2 * s.k), 1, kLanes))),
         sums_(2 * s.k * rows_),
         scale_(static_cast<T>(s.scale)) {}
 
@@ -275,8 +277,12 @@ class SparseApplier final : public Applier<T> {
   const T scale_;
 };
 
-std::unique_ptr<Applier<float>> Sparse::applier(float) const { return std::make_unique<SparseApplier<float>>(*this); }
-std::unique_ptr<Applier<double>> Sparse::applier(double) const { return std::make_unique<SparseApplier<double>>(*this); }
+std::unique_ptr<Applier<float>> Sparse::applier(float, std::size_t most_rows) const {
+  return std::make_unique<SparseApplier<float>>(*this, most_rows);
+}
+std::unique_ptr<Applier<double>> Sparse::applier(double, std::size_t most_rows) const {
+  return std::make_unique<SparseApplier<double>>(*this, most_rows);
+}
 
 }  // namespace
 

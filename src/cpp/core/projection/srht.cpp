@@ -29,13 +29,13 @@ class Srht final : public Construction {
     const Philox words(p.seed);
     for (std::size_t i = 0; i < signs.size(); i += 4) {
       const PhiloxBlock block = words.block(kTag, i / 4, 0);
-      std::copy_n(block.begin(), std::min<std::size_t>(4, signs.size() - i), signs.begin() + static_cast<std::ptrdiff_t>(i));
+      std::copy_n(block.begin(), std::min<std::size_t>(4, signs.size() - i), signs.data() + i);
     }
     rows = sample(words, kTag, kSampleStream, padded, k);
   }
 
-  std::unique_ptr<Applier<float>> applier(float) const override;
-  std::unique_ptr<Applier<double>> applier(double) const override;
+  std::unique_ptr<Applier<float>> applier(float, std::size_t most_rows) const override;
+  std::unique_ptr<Applier<double>> applier(double, std::size_t most_rows) const override;
   bool negative(std::size_t c) const { return (signs[c / 32] >> (c % 32) & 1) != 0; }
 
   const std::size_t d, k, padded;
@@ -88,11 +88,17 @@ class SrhtApplier final : public Applier<T> {
   const T scale_;
 };
 
-std::unique_ptr<Applier<float>> Srht::applier(float) const { return std::make_unique<SrhtApplier<float>>(*this); }
-std::unique_ptr<Applier<double>> Srht::applier(double) const { return std::make_unique<SrhtApplier<double>>(*this); }
+std::unique_ptr<Applier<float>> Srht::applier(float, std::size_t) const {
+  return std::make_unique<SrhtApplier<float>>(*this);
+}
+std::unique_ptr<Applier<double>> Srht::applier(double, std::size_t) const {
+  return std::make_unique<SrhtApplier<double>>(*this);
+}
 
 }  // namespace
 
-std::unique_ptr<const Construction> make_srht(const Parameters& parameters) { return std::make_unique<Srht>(parameters); }
+std::unique_ptr<const Construction> make_srht(const Parameters& parameters) {
+  return std::make_unique<Srht>(parameters);
+}
 
 }  // namespace likewise::projection

@@ -49,8 +49,8 @@ class Projection {
 
   const Parameters& parameters() const { return parameters_; }
 
-  /// out[i] = S x[i] for n rows. The same bits for any split into calls and any number of threads. Returns the first row
-  /// whose result is not finite (or that holds a value that is not), -1 if there is none.
+  /// out[i] = S x[i] for n rows. The same bits for any split into calls and any number of threads. Returns the first
+  /// row whose result is not finite (or that holds a value that is not), -1 if there is none.
   template <class T>
   std::int64_t transform(const T* x, std::size_t n, T* out, unsigned n_threads) const;
 
