@@ -244,6 +244,35 @@ def test_many_threads_share_a_model() -> None:
     assert len(set(results)) == 1 and len(results) == 8
 
 
+def test_many_threads_add_rows() -> None:
+    rows = np.round(cone(400, 5), 2)
+    whitening, moments = Whitening().partial_fit(rows[:1]), Moments().update(rows[:1])
+
+    def add(part: np.ndarray) -> None:
+        for row in part:
+            whitening.partial_fit(row[None])
+            moments.update(row[None])
+
+    threads = [threading.Thread(target=add, args=(part,)) for part in np.array_split(rows[1:], 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert whitening.n_samples_seen_ == moments.n == 400
+    for found in (whitening.covariance_, moments.covariance()):
+        assert found == pytest.approx(np.cov(rows, rowvar=False, bias=True), abs=1e-12)
+
+
+def test_when_lapack_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(matrix: np.ndarray) -> Any:
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    monkeypatch.setattr(np.linalg, "eigh", fail)
+    text = r"did not converge \(covariance of 60 rows with 4 columns, entries from -?[\d.e-]+ to [\d.e-]+\)"
+    with pytest.raises(np.linalg.LinAlgError, match=text):
+        Whitening().fit(X)
+
+
 def test_n_threads() -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     before = threadpoolctl.threadpool_info()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from types import EllipsisType
 from typing import Any, ClassVar, Self
@@ -167,10 +168,9 @@ class Whitening(Transformer):
         the map is first needed. Parameters set since the last fit take effect.
         """
         hyper = Hyper.check(self.get_params(deep=False))
-        before = self._statistics("partial_fit") if self.__sklearn_is_fitted__() else Moments()
-        with blas_threads(hyper.n_threads):
-            moments, names = self._gathered(before, X)
-        self._set_statistics(hyper, moments, names)
+        with self._changing(), blas_threads(hyper.n_threads):
+            before = self._statistics("partial_fit") if self.__sklearn_is_fitted__() else Moments()
+            self._set_statistics(hyper, *self._gathered(before, X))
         return self
 
     def merge(self, other: Any) -> Self:
@@ -189,17 +189,17 @@ class Whitening(Transformer):
             theirs, names = other, None
         else:
             raise TypeError(f"other: expected a Whitening or Moments, got {describe(other)}")
-        if self.__sklearn_is_fitted__():
-            ours, names = self._statistics("merge"), getattr(self, "feature_names_in_", names)
-        else:
+        with self._changing():
             ours = Moments()
-        moments = ours.copy()
-        if theirs.n:
-            moments._check_width(theirs.mean.shape[0], "other", type(self).__name__)
-        moments.merge(theirs)
-        if moments.n == 0:
-            raise ValueError("other: expected moments of at least one row, got 0 sample(s)")
-        self._set_statistics(hyper, moments, names)
+            if self.__sklearn_is_fitted__():
+                ours, names = self._statistics("merge"), getattr(self, "feature_names_in_", names)
+            moments = ours.copy()
+            if theirs.n:
+                moments._check_width(theirs.mean.shape[0], "other", type(self).__name__)
+            moments.merge(theirs)
+            if moments.n == 0:
+                raise ValueError("other: expected moments of at least one row, got 0 sample(s)")
+            self._set_statistics(hyper, moments, names)
         return self
 
     def set_hyper(
@@ -242,6 +242,11 @@ class Whitening(Transformer):
             solve(state)
         self._state = state
         return self.set_params(**changed)
+
+    def _changing(self) -> threading.RLock:
+        """The lock of whoever adds to what others may be adding to."""
+        lock: threading.RLock = vars(self).setdefault("_lock", threading.RLock())
+        return lock
 
     def _gathered(self, before: Moments, X: Any) -> tuple[Moments, Names | None]:
         """Moments of what was seen before and X, and the names of the columns; nothing of ours is changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
@@ -64,6 +65,7 @@ class Moments:
         self._n_pending = 0
         self._has_float32 = False
         self._all: _Sums | None = None  # of all rows, where it has been asked for
+        self._lock = threading.RLock()
         self._owns_sums = False  # of a draft: nobody else holds _sums, so that it may be added to in place
 
     # --- Adding rows ---
@@ -88,12 +90,13 @@ class Moments:
         FloatingPointError
             The squares of the values do not fit into float64.
         """
-        draft = self._draft()
-        for rows, name in _arrays_of(X, "X"):
-            draft._append(rows, name, "Moments")
-        if draft.n == self.n and is_chunks(X):
-            raise ValueError("X: expected chunks with rows, got none")
-        self._become(draft)
+        with self._lock:
+            draft = self._draft()
+            for rows, name in _arrays_of(X, "X"):
+                draft._append(rows, name, "Moments")
+            if draft.n == self.n and is_chunks(X):
+                raise ValueError("X: expected chunks with rows, got none")
+            self._become(draft)
         return self
 
     def merge(self, other: Any) -> Self:
@@ -106,12 +109,12 @@ class Moments:
         theirs = other._complete()
         if theirs is None:
             return self
-        draft = self._draft()
-        draft._check_width(theirs.mean.shape[0], "other", "Moments")
-        sums = draft._own_sums(flush=True)
-        sums.merge(theirs)
-        draft._has_float32 |= other._has_float32
-        self._become(draft)
+        with self._lock:
+            draft = self._draft()
+            draft._check_width(theirs.mean.shape[0], "other", "Moments")
+            draft._own_sums(flush=True).merge(theirs)
+            draft._has_float32 |= other._has_float32
+            self._become(draft)
         return self
 
     def __add__(self, other: Moments) -> Moments:
@@ -122,9 +125,17 @@ class Moments:
     def copy(self) -> Moments:
         """Moments of the same rows; what is added to one is not added to the other."""
         made = self._draft()
+        made._lock = threading.RLock()
         if made._pending is not None:
             made._pending = made._pending.copy()
         return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
 
     # --- What is known ---
 
