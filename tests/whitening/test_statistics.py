@@ -84,6 +84,8 @@ def test_rows_of_two_types() -> None:
     whitening = Whitening().partial_fit(double)
     assert whitening.eigenvalue_floor_ == 3 * 2.0**-52
     assert whitening.partial_fit(single).eigenvalue_floor_ == 1e-6
+    mixed = Moments().update(np.zeros((10, 3), np.float32)).update(double)  # a chunk that begins with float32 rows
+    assert mixed.mean == pytest.approx(double.sum(axis=0) / 6010, rel=1e-14)
     exact = Moments(dtype="float64").update(single).update(double)
     assert not exact.has_float32
     assert Moments(dtype="float32").update(double).has_float32

@@ -233,6 +233,13 @@ def test_a_large_mean_costs_few_digits(ratio: int, bar: float) -> None:
     assert np.sqrt(np.mean((whitening.transform(X) - exact) ** 2)) <= bar
 
 
+def test_what_float32_cannot_hold_of_the_mean_is_not_lost() -> None:
+    X = (1000 + np.random.default_rng(0).integers(-100, 100, (999, 3)) * 2.0**-13).astype(np.float32)
+    whitening = Whitening().fit(X)
+    assert (whitening.mean_ != whitening.mean_.astype(np.float32)).all()
+    assert np.abs(whitening.transform(X).mean(axis=0, dtype=np.float64)).max() < 1e-6
+
+
 def test_types_of_results() -> None:
     X = cone(50, 4, np.float32)
     whitening = Whitening().fit(X)
