@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from likewise.errors import RankDeficiencyWarning
 from likewise.whitening import Whitening
+from likewise.whitening.spectrum import _signs
 from tests.whitening.vectors import HAND, cone, reference
 
 
@@ -162,6 +163,7 @@ def test_signs() -> None:
     # Two entries of equal size: the first is positive.
     components = Whitening().fit([[1.0, -1.0], [-1.0, 1.0], [0.1, 0.1], [-0.1, -0.1]]).components_
     assert (components[:, 0] > 0).all()
+    assert _signs(np.array([[-0.5, -0.5], [0.5 + 1e-14, 0.6]])).tolist() == [-1.0, 1.0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
