@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,16 @@ def test_other_forms() -> None:
         Whitening().fit(np.ma.MaskedArray(X, mask=X > 1))
 
 
-def test_many_threads_share_a_model() -> None:
+def test_many_threads_share_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    eigh = np.linalg.eigh
+
+    def counted(matrix: np.ndarray) -> Any:
+        calls.append(1)
+        time.sleep(0.1)  # the others come meanwhile
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", counted)
     rows = cone(4000, 32)
     whitening = Whitening().partial_fit(rows)
     results: list[bytes] = []
@@ -242,6 +252,7 @@ def test_many_threads_share_a_model() -> None:
     for thread in threads:
         thread.join()
     assert len(set(results)) == 1 and len(results) == 8
+    assert len(calls) == 1
 
 
 def test_many_threads_add_rows() -> None:

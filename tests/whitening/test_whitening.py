@@ -155,6 +155,9 @@ def test_few_rows() -> None:
 def test_a_share_of_the_variance() -> None:
     X = np.diag([3.0, 2.0, 1.0]).repeat(2, axis=0) * np.array([1, -1] * 3)[:, None]  # variances 3, 4/3, 1/3
     assert [Whitening(share).fit(X).n_components_ for share in (0.1, 0.6, 0.65, 0.9, 0.95)] == [1, 1, 2, 2, 3]
+    capped = Whitening(0.95, eigenvalue_floor=0.2).fit(X)  # the third is .11 of the first
+    assert capped.rank_ == capped.n_components_ == 2
+    assert capped.set_hyper(gamma=0.0).n_components_ == 3
 
 
 def test_signs() -> None:
