@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import results, vector_charts
 from benchmarks.results import OURS, Record
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
@@ -75,6 +75,7 @@ def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list
     matplotlib.use("Agg")
     drawn = [_queries_chart(records, machine, folder), _growth_chart(records, machine, folder)]
     drawn.append(_ratio_chart(records, machine, folder))
+    drawn += vector_charts.draw(records, machine, folder, _finish)
     return [path for path in drawn if path is not None]
 
 

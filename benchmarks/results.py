@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "likewise"
-REFERENCES = ("numpy", "cython")
+REFERENCES = ("numpy", "cython", "read", "read, plain loop")
 
 
 @dataclass

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.arena import Arena
 from benchmarks.peers.engine import MissingPeerError
 from benchmarks.references.compiled import compiled
 from benchmarks.references.projection_numpy import Fold, sjlt_entries
 
 SEED = 7
-INSTALL = "pip install scikit-learn"
 
 
 def dense(rows: NDArray[np.float32], k: int) -> dict[str, Callable[[Any], Any]]:
-    """Contestants of dense rows; each gets the rows and returns their images (the read: a number)."""
+    """Contestants of dense rows; each gets the rows and returns their images (a read: a number)."""
     from likewise.projection import RandomProjection
 
     n, d = rows.shape
@@ -27,13 +27,15 @@ def dense(rows: NDArray[np.float32], k: int) -> dict[str, Callable[[Any], Any]]:
     found["likewise, out="] = lambda x: ours.transform(x, out=buffer)
     matrix = np.ascontiguousarray(ours.components_.T)
     found["numpy"] = lambda x: x @ matrix
+    flat = rows.reshape(-1)
+    found["read"] = lambda _: np.dot(flat, flat)  # BLAS: the widest registers of this CPU
     try:
         loops = compiled("vector_loops")
         found["cython"] = _plain_fold(loops, d, k)
-        words = rows.reshape(-1).view(np.int64)
-        found["read"] = lambda _: loops.read(words)
-    except MissingPeerError:
-        pass
+        words = flat.view(np.int64)
+        found["read, plain loop"] = lambda _: loops.read(words)
+    except MissingPeerError as error:
+        Arena.missing["cython"] = str(error)
     for name, projection in sklearn_projections(k).items():
         found[name] = projection.fit(rows[:2]).transform
     return found
@@ -44,6 +46,7 @@ def sklearn_projections(k: int, **options: Any) -> dict[str, Any]:
     try:
         from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
     except ImportError:
+        Arena.missing["sklearn"] = "pip install scikit-learn"
         return {}
     return {
         "sklearn sparse": SparseRandomProjection(k, random_state=SEED, dense_output=True, **options),

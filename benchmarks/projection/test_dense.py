@@ -41,7 +41,7 @@ def test_dense(
     notes = {}
     ours = calls[OURS](rows)
     for name, call in calls.items():
-        if name == "read":
+        if name.startswith("read"):
             continue
         images = call(rows[: min(n, 4001)] if name != "likewise, out=" else rows)
         notes[name] = spread(rows, images)
@@ -62,17 +62,20 @@ def test_dense(
     found.compare(f">= {sparse:g}x scikit-learn's sparse projection", sparse, "sklearn sparse")
     gaussian = 10.0 if k == 128 else 15.0 if k == 256 else 40.0
     found.compare(f">= {gaussian:g}x scikit-learn's Gaussian projection", gaussian, "sklearn gaussian")
-    read, row = found.row("read"), found.row(OURS)
-    if read and row and 768 <= d <= 4096:
-        found.limit("<= 2x one read of X", row.value / read.value, 2.0)
+    read = min(row.value for row in found.rows if row.name.startswith("read"))
+    fresh, given = found.row(OURS), found.row("likewise, out=")
+    assert fresh is not None and given is not None
+    if 768 <= d <= 4096:
+        # A result of more than 32 MB is fresh memory at every call, which the system fills with zeros first.
+        found.limit("<= 2x one read of X", fresh.value / read, 2.0)
+        found.limit("<= 2x one read of X, with out=", given.value / read, 2.0)
     record(found)
 
 
 def test_one_row(scale: Scale, contest: Callable[..., Record], record: Callable[[Record], Record]) -> None:
     rows = vectors.gaussian(64, 768)
     calls = dense(rows, 256)
-    del calls["likewise, out="]
-    calls.pop("read", None)
+    calls = {name: call for name, call in calls.items() if name != "likewise, out=" and not name.startswith("read")}
     found = contest(
         "projection, one row",
         "1 x 768 -> 256",

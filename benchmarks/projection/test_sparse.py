@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import vectors
+from benchmarks.arena import Arena
 from benchmarks.measure import Contestant, Scale
 from benchmarks.peers.engine import MissingPeerError
 from benchmarks.results import OURS, Record
@@ -40,8 +41,8 @@ def test_csr(k: int, scale: Scale, contest: Callable[..., Record], record: Calla
     try:
         calls["cython"] = plain_scatter(WIDTH, k)
         np.testing.assert_array_equal(calls["cython"](few), ours.transform(few))
-    except MissingPeerError:
-        pass
+    except MissingPeerError as error:
+        Arena.missing["cython"] = str(error)
     for label, options in (("", {}), (", density 4/k", {"density": 4 / k})):
         projections = sklearn_projections(k, **options)
         if projections:

@@ -22,22 +22,26 @@ def fold(const float[:, ::1] x, const float[::1] before, const float[::1] after,
         for row in range(x.shape[0]):
             for i in range(sums.shape[0]):
                 sums[i] = 0
-            for first in range(0, x.shape[1], block):
+            first = 0
+            while first < x.shape[1]:
                 for i in range(block):
                     t[i] = before[first + i] * x[row, first + i]
                 h = 1
                 while h < block:
-                    for i in range(0, block, 2 * h):
+                    i = 0
+                    while i < block:
                         for j in range(i, i + h):
                             a = t[j]
                             b = t[j + h]
                             t[j] = a + b
                             t[j + h] = a - b
+                        i += 2 * h
                     h *= 2
                 for v in range(n_vectors):
                     slot = 16 * slots[first // 16 + v]
                     for lane in range(16):
                         sums[slot + lane] += after[first + 16 * v + lane] * t[16 * v + lane]
+                first += block
             for i in range(out.shape[1]):
                 out[row, i] = scale * sums[kept[i]]
 

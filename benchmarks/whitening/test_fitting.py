@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import vectors
+from benchmarks.arena import Arena
 from benchmarks.measure import Contestant, Scale
 from benchmarks.peers.engine import MissingPeerError
 from benchmarks.references import whitening_numpy
@@ -42,15 +43,15 @@ def fits(d: int) -> dict[str, Callable[[Any], Any]]:
 
         if d <= 384:  # cubic: minutes beyond
             found["cython"] = plain
-    except MissingPeerError:
-        pass
+    except MissingPeerError as error:
+        Arena.missing["cython"] = str(error)
     try:
         from sklearn.decomposition import PCA, IncrementalPCA
 
         found["sklearn PCA"] = PCA(whiten=True, svd_solver="covariance_eigh").fit
         found["sklearn IncrementalPCA"] = IncrementalPCA(whiten=True, batch_size=4096).fit
     except ImportError:
-        pass
+        Arena.missing["sklearn"] = "pip install scikit-learn"
     try:
         import faiss
 
@@ -64,7 +65,7 @@ def fits(d: int) -> dict[str, Callable[[Any], Any]]:
 
         found["faiss PCAMatrix"] = faiss_fit
     except ImportError:
-        pass
+        Arena.missing["faiss"] = "pip install faiss-cpu"
     return found
 
 

@@ -27,6 +27,6 @@ def test_memory(scale: Scale, record: Callable[[Record], Record]) -> None:
         # The chunk and its centred copy, three d x d matrices of float64, and the workspace of eigh.
         expected = (3 * 2048 * d * 4 + 8 * d * d * 8) / 1e6
         result.limit(f"<= 3 chunks + 8 d x d matrices ({expected:.0f} MB)", table[0].value, expected)
-        if len(peaks) > 1:
-            result.limit("<= 1.1x the smallest's", table[0].value / peaks[0], 1.1)
+        if len(peaks) > 2:  # one chunk alone needs less: nothing is merged
+            result.limit("<= 1.1x that of 20 480 rows", table[0].value / peaks[1], 1.1)
         record(result)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import vectors
+from benchmarks.arena import Arena
 from benchmarks.measure import Contestant, Scale
 from benchmarks.peers.engine import MissingPeerError
 from benchmarks.references.compiled import compiled
@@ -42,14 +43,14 @@ def test_transform(
             return out
 
         calls["cython"] = plain
-    except MissingPeerError:
-        pass
+    except MissingPeerError as error:
+        Arena.missing["cython"] = str(error)
     try:
         from sklearn.decomposition import PCA
 
         calls["sklearn PCA"] = PCA(whiten=True, svd_solver="covariance_eigh").fit(rows).transform
     except ImportError:
-        pass
+        Arena.missing["sklearn"] = "pip install scikit-learn"
     found = contest(
         "whitening, transform",
         f"{n} x {d}, mean {ratio} times the spread",

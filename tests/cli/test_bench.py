@@ -39,6 +39,8 @@ def test_names() -> None:
     assert {path.stem for path in everything} > {path.stem for path in search} > {"test_queries", "test_batches"}
     assert [path.stem for path in bench.benchmark_files(ROOT, ["queries"])] == ["test_queries"]
     assert bench.benchmark_files(ROOT, ["search", "queries"]) == search
+    folders = {path.parent.name for path in bench.benchmark_files(ROOT, ["projection", "whitening"])}
+    assert folders == {"projection", "whitening"}
 
 
 def test_unknown_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,10 +68,18 @@ def test_report(tmp_path: Path) -> None:
         "date": "2030-01-01", "processor": "P", "cpu_level": "v3", "cores": 2, "memory_gib": 1.0, "system": "S",
         "python": "3.11", "load": 0.0, "versions": {"likewise": "1"},
     }  # fmt: skip
-    results.save([queries, growth], tmp_path / "found.json", machine)
+    times = [results.Row("likewise", 1.0), results.Row("sklearn sparse", 30.0), results.Row("read", 0.8)]
+    shape = {"n": 100, "d": 64, "k": 16}
+    vectors = [
+        results.Record("projection", "100 x 64 -> 16", "ms", times, axes=shape),
+        results.Record("projection growth", "100 x 64 -> 16", "ms", times, axes={"varies": "n", "size": 100}),
+        results.Record("whitening, fit", "100 x 64", "ms", times[:1], axes=shape),
+    ]
+    results.save([queries, growth, *vectors], tmp_path / "found.json", machine)
     written = {path.name for path in report.write(tmp_path / "found.json", tmp_path / "out")}
-    assert written == {"results.md", "results.json", "queries.png", "growth.png", "ratios.png"}
-    assert results.load(tmp_path / "out" / "results.json") == ([queries, growth], machine)
+    charts = {"queries", "growth", "ratios", "projection", "whitening", "vectors_growth"}
+    assert written == {"results.md", "results.json", *(f"{name}.png" for name in charts)}
+    assert results.load(tmp_path / "out" / "results.json") == ([queries, growth, *vectors], machine)
     assert json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["records"][0]["bars"][2]["met"] is False
     table = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "| queries | debian, short, k=10 | >= 2x the fastest peer (bm25s) | 3.5 | yes |" in table

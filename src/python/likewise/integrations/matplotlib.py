@@ -125,7 +125,7 @@ def plot_distortion(report: DistortionReport, ax: Any = None, *, epsilon: float 
         ax.axvline(side, color=_RED, linestyle=":", label=label)
     ax.set_xlabel("squared distance, projected / original")
     ax.set_ylabel("pairs")
-    ax.legend(frameon=False)
+    ax.legend()
     return ax
 
 
