@@ -175,13 +175,15 @@ def test_batches_threads_and_sparsity_do_not_change_a_bit(
     p = Projection(method, d, k, 7, nnz, density)
     x = rows_with_gaps(37, d, dtype)
     y = project(p, x)
-    assert y.tobytes() == project(p, x, n_threads=2).tobytes()
+    for n_threads in (0, 2, 5):
+        assert y.tobytes() == project(p, x, n_threads=n_threads).tobytes()
     assert y.tobytes() == np.concatenate([project(p, row[None]) for row in x]).tobytes()
     assert y.tobytes() == np.concatenate([project(p, x[:5]), project(p, x[5:36]), project(p, x[36:])]).tobytes()
     for index in (np.int32, np.int64):
         for offset in (np.int32, np.int64):
             assert y.tobytes() == project_csr(p, csr(x, index, offset)).tobytes()
-    assert y.tobytes() == project_csr(p, csr(x), n_threads=2).tobytes()
+    for n_threads in (0, 2, 5):
+        assert y.tobytes() == project_csr(p, csr(x), n_threads=n_threads).tobytes()
     assert y[18].tobytes() == bytes(y[18].nbytes)  # the zero row: +0.0
     order = np.random.default_rng(1).permutation(37)
     assert y[order].tobytes() == project(p, x[order]).tobytes()

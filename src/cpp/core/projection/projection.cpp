@@ -108,7 +108,7 @@ std::int64_t Projection::each_piece(const T* x, std::size_t n, unsigned n_thread
   const kernels::ProjectionKernels<T>& kernel = kernels_of<T>();
   std::atomic<std::int64_t> bad{kNone};
   // Some neighbouring pieces together, so that few appliers are made.
-  const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * n_threads);
+  const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * std::max(1u, n_threads));
   parallel_for(groups, n_threads, [&](std::size_t group) {
     const std::unique_ptr<Applier<T>> applier = construction_->applier(T{}, n);
     const std::size_t step = std::max<std::size_t>(1, applier->rows_at_once());
@@ -166,7 +166,7 @@ std::int64_t Projection::transform(const CsrRows<T, Index, Offset>& x, T* out, u
   // Pieces of about equal work: an entry costs about what eight outputs do.
   const std::size_t work = n * k / 8 + x.data.size;
   const std::size_t n_pieces = std::max<std::size_t>(1, std::min(n, work / (kValuesAPiece / 16)));
-  const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * n_threads);
+  const std::size_t groups = std::min<std::size_t>(n_pieces, std::size_t{8} * std::max(1u, n_threads));
   std::atomic<std::int64_t> bad{kNone};
   parallel_for(groups, n_threads, [&](std::size_t group) {
     const std::unique_ptr<Applier<T>> applier = construction_->applier(T{}, 1);
