@@ -86,7 +86,7 @@ class ForwardIndex {
 /// posting of the index. A list is filled when its term is derived.
 class FrequentTerms {
  public:
-  static constexpr double kShare = 1.0;
+  static constexpr double kShare = 0.9;
 
   FrequentTerms(const Segment& segment, const Formula& formula);
   /// Position of the term among the frequent ones, or size().
