@@ -198,7 +198,11 @@ void mutate(Input& in, Random& random) {
   switch (array.empty() ? 4 + random() % 2 : random() % 6) {
     case 0: array[random() % array.size()] = values[random() % std::size(values)]; break;
     case 1: array.back() = values[random() % std::size(values)]; break;
-    case 2: array[random() % array.size()] += random() % 2 == 0 ? 1 : -1; break;
+    case 2: {  // without a sign: the limits may be there, to which one more is added
+      std::int64_t& value = array[random() % array.size()];
+      value = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) + (random() % 2 == 0 ? 1u : ~std::uint64_t{0}));
+      break;
+    }
     case 3: array.pop_back(); break;
     case 4: array.push_back(values[random() % std::size(values)]); break;
     default: random() % 2 == 0 || in.data.empty() ? in.data.push_back(1) : in.data.pop_back(); break;
