@@ -200,7 +200,8 @@ void mutate(Input& in, Random& random) {
     case 1: array.back() = values[random() % std::size(values)]; break;
     case 2: {  // without a sign: the limits may be there, to which one more is added
       std::int64_t& value = array[random() % array.size()];
-      value = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) + (random() % 2 == 0 ? 1u : ~std::uint64_t{0}));
+      const std::uint64_t step = random() % 2 == 0 ? 1 : ~std::uint64_t{0};
+      value = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) + step);
       break;
     }
     case 3: array.pop_back(); break;
