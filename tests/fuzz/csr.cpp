@@ -7,19 +7,14 @@
 // -DLIKEWISE_LIBFUZZER it is a libFuzzer target with the same mutator.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "driver.hpp"
 #include "likewise/projection.hpp"
 
 using namespace likewise;
@@ -27,12 +22,8 @@ using namespace likewise::projection;
 
 namespace {
 
-using Random = std::mt19937_64;
-
-[[noreturn]] void finding(const char* what) {
-  std::fprintf(stderr, "finding: %s\n", what);
-  std::abort();
-}
+using fuzz::finding;
+using fuzz::Random;
 
 constexpr std::uint64_t kFeatures[] = {1, 20, 300, 1000};
 const Method kMethods[] = {Method::hadamard,    Method::sjlt,       Method::sjlt,     Method::countsketch,
@@ -221,48 +212,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 #if defined(LIKEWISE_LIBFUZZER)
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t capacity,
                                                unsigned seed) {
-  Random random(seed);
-  Input input;
-  if (random() % 50 == 0 || !Input::parse(data, size, input)) input = sound_input(random);
-  for (std::uint64_t i = 0, n = 1 + random() % 3; i < n; ++i) mutate(input, random);
-  const std::vector<std::uint8_t> bytes = input.serialise();
-  if (bytes.size() > capacity) return size;
-  std::copy(bytes.begin(), bytes.end(), data);
-  return bytes.size();
+  return fuzz::mutate_bytes<Input>(data, size, capacity, seed, sound_input, mutate);
 }
 #else
 int main(int n_arguments, char** arguments) {
-  double seconds = 5;
-  std::uint64_t seed = 1;
-  for (int i = 1; i < n_arguments; ++i) {
-    const std::string argument = arguments[i];
-    if (argument == "--seconds" && i + 1 < n_arguments) {
-      seconds = std::strtod(arguments[++i], nullptr);
-    } else if (argument == "--seed" && i + 1 < n_arguments) {
-      seed = std::strtoull(arguments[++i], nullptr, 10);
-    } else {
-      std::ifstream file(argument, std::ios::binary);
-      const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-      std::printf("replay %s\n", argument.c_str());
-      LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-    }
-  }
-  const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  std::uint64_t runs = 0, outcomes[2] = {};
-  while (std::chrono::steady_clock::now() < stop) {
-    Random random(seed + runs);  // each run by its own number: a finding is repeated by --seed
-    const Input base = sound_input(random);
-    if (run_one(base) != kAccepted) finding("sound rows were refused");
-    for (int i = 0; i < 20; ++i) {
-      Input input = base;
-      for (std::uint64_t j = 0, n = 1 + random() % 3; j < n; ++j) mutate(input, random);
-      ++outcomes[run_one(input)];
-    }
-    ++runs;
-  }
-  std::printf("%llu matrices, mutants: %llu refused, %llu accepted and in agreement\n",
-              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(outcomes[kRefused]),
-              static_cast<unsigned long long>(outcomes[kAccepted]));
-  return 0;
+  const fuzz::Options options = fuzz::read_options(n_arguments, arguments, LLVMFuzzerTestOneInput);
+  fuzz::run_mutants(options, "fuzz_csr.last", {"refused", "accepted and in agreement"}, kAccepted, sound_input, mutate, run_one);
 }
 #endif

@@ -8,19 +8,14 @@
 // it is a libFuzzer target with the same mutator.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "driver.hpp"
 #include "likewise/search.hpp"
 
 using namespace likewise;
@@ -29,12 +24,8 @@ using namespace likewise::search;
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-using Random = std::mt19937_64;
-
-[[noreturn]] void finding(const char* what) {
-  std::fprintf(stderr, "finding: %s\n", what);
-  std::abort();
-}
+using fuzz::finding;
+using fuzz::Random;
 
 /// The arrays of a segment as bytes, in the order of for_each_array.
 struct Input {
@@ -168,7 +159,7 @@ void use(const Index& index, const Owner& owner, bool compare) {
   index.warm(1);
 }
 
-enum Outcome { kMalformed, kRefused, kRefusedLater, kAccepted };
+enum Outcome { kRefused, kRefusedLater, kAccepted };
 
 Outcome run_one(const Input& input) {
   const auto owner = std::make_shared<const Owner>(input);
@@ -272,57 +263,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 #if defined(LIKEWISE_LIBFUZZER)
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t capacity,
                                                unsigned seed) {
-  Random random(seed);
-  Input input;
-  if (random() % 50 == 0 || !Input::parse(data, size, input)) input = sound_input(random);
-  for (std::uint64_t i = 0, n = 1 + random() % 3; i < n; ++i) mutate(input, random);
-  const Bytes bytes = input.serialise();
-  if (bytes.size() > capacity) return size;
-  std::copy(bytes.begin(), bytes.end(), data);
-  return bytes.size();
+  return fuzz::mutate_bytes<Input>(data, size, capacity, seed, sound_input, mutate);
 }
 #else
 int main(int n_arguments, char** arguments) {
-  double seconds = 5;
-  std::uint64_t seed = 1;
-  bool keep = false;
-  for (int i = 1; i < n_arguments; ++i) {
-    const std::string argument = arguments[i];
-    if (argument == "--seconds" && i + 1 < n_arguments) {
-      seconds = std::strtod(arguments[++i], nullptr);
-    } else if (argument == "--seed" && i + 1 < n_arguments) {
-      seed = std::strtoull(arguments[++i], nullptr, 10);
-    } else if (argument == "--keep") {
-      keep = true;
-    } else {
-      std::ifstream file(argument, std::ios::binary);
-      const Bytes bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-      std::printf("replay %s\n", argument.c_str());
-      LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
-    }
-  }
-  const auto stop = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  std::uint64_t runs = 0, outcomes[4] = {};
-  while (std::chrono::steady_clock::now() < stop) {
-    Random random(seed + runs);  // each run by its own number: a finding is repeated by --seed
-    const Input base = sound_input(random);
-    if (run_one(base) != kAccepted) finding("a sound segment was refused");
-    for (int i = 0; i < 20; ++i, ++outcomes[kMalformed]) {
-      Input input = base;
-      for (std::uint64_t j = 0, n = 1 + random() % 3; j < n; ++j) mutate(input, random);
-      if (keep) {
-        const Bytes bytes = input.serialise();
-        std::ofstream("fuzz_segment.last", std::ios::binary)
-            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-      }
-      ++outcomes[run_one(input)];
-    }
-    ++runs;
-  }
-  std::printf("%llu segments, %llu mutants: %llu refused, %llu refused at use, %llu accepted and in agreement\n",
-              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(outcomes[0]),
-              static_cast<unsigned long long>(outcomes[1]), static_cast<unsigned long long>(outcomes[2]),
-              static_cast<unsigned long long>(outcomes[3]));
-  return 0;
+  const fuzz::Options options = fuzz::read_options(n_arguments, arguments, LLVMFuzzerTestOneInput);
+  fuzz::run_mutants(options, "fuzz_segment.last", {"refused", "refused at use", "accepted and in agreement"}, kAccepted, sound_input, mutate, run_one);
 }
 #endif
