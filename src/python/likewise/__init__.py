@@ -9,7 +9,7 @@ _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_C
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
-    from . import errors, persistence, projection, search, whitening
+    from . import errors, persistence, projection, search, transport, whitening
     from ._info import info
     from .persistence import load
 else:
@@ -37,10 +37,11 @@ _LAZY = {
     "persistence": ".persistence",
     "projection": ".projection",
     "search": ".search",
+    "transport": ".transport",
     "whitening": ".whitening",
 }
 
-__all__ = ["__version__", "errors", "info", "load", "persistence", "projection", "search", "whitening"]
+__all__ = ["__version__", "errors", "info", "load", "persistence", "projection", "search", "transport", "whitening"]
 
 __version__: str = _core.__version__
 

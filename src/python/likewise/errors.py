@@ -7,6 +7,8 @@ from typing import Any
 from ._core import InternalError
 
 __all__ = [
+    "ConvergenceError",
+    "ConvergenceWarning",
     "CorruptFileError",
     "IndexLockedError",
     "InternalError",
@@ -48,6 +50,24 @@ class CorruptFileError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.array, self.reason, self.offset)
+
+
+class ConvergenceError(RuntimeError):
+    """An iteration did not reach its tolerance, and the call asked to be told so (``on_failure='raise'``).
+
+    Attributes
+    ----------
+    result : object
+        What had been reached; the same that ``on_failure='warn'`` returns.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        self.result = result
+        super().__init__(message)
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration did not reach its tolerance; the result says how far it came."""
 
 
 class UnsupportedFormatError(ValueError):
