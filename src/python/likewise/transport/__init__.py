@@ -1,3 +1,5 @@
 """Optimal transport: how far apart are two distributions, by Sinkhorn's iterations or exactly?"""
 
-__all__: list[str] = []
+from .emo import EMOParts, emo_loss
+
+__all__ = ["EMOParts", "emo_loss"]
