@@ -82,6 +82,15 @@ ROWS = np.arange(18, dtype=np.float32).reshape(3, 6)
 CODES = np.array([[1, 2], [3, 255], [0, 7]], np.uint8)
 CSR = dict(indptr=np.array([0, 2, 3], np.int32), indices=np.array([0, 5, 2], np.int32), data=np.ones(3))
 
+# Two problems end to end: 2 x 3 and 1 x 1.
+EXACT = dict(
+    n_rows=np.array([2, 1], np.int64),
+    n_columns=np.array([3, 1], np.int64),
+    a=np.array([0.5, 0.5, 1.0]),
+    b=np.array([0.25, 0.25, 0.5, 1.0]),
+    cost=np.arange(7.0),
+)
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
@@ -213,6 +222,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "search.add_up": lambda: (_core.search.add_up, {"texts": ["a", "b c"]}),
     "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
     "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
+    "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
 }
 
 
@@ -224,6 +234,7 @@ OTHER_DTYPES = {
     ("projection.Projection.transform_csr", "indices"): [np.int64],
     ("projection.Projection.transform_csr", "data"): [np.float32],
     ("projection.simhash", "X"): [np.float64],
+    ("transport.emd", "cost"): [np.float32],
 }
 
 
@@ -407,6 +418,22 @@ def test_projections_refuse_shapes_that_do_not_fit() -> None:
     for first in (4, 6, 2**62):
         with pytest.raises(InternalError, match="^first: expected rows below 6, got"):
             PROJECTION.rows(first, np.zeros((3, 16)))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("n_rows", [2, 0]), ("n_rows", [2, -1]), ("n_rows", [3, 1]), ("n_rows", [2**62, 1]), ("n_rows", [3]),
+        ("n_columns", [3, 2**31]), ("n_columns", [2, 1]), ("n_columns", [4]), ("n_columns", [2**30, 1]),
+        ("a", [0.5, 0.5]), ("b", [0.25, 0.25, 0.5, 1.0, 1.0]), ("cost", [0.0] * 6), ("cost", [0.0] * 8),
+        ("a", [0.5, -0.5, 1.0]), ("a", [0.5, float("nan"), 1.0]), ("b", [0.25, 0.25, 0.6, 1.0]), ("a", [0.5, 0.5, 0.0]),
+        ("b", [0.25, 0.25, float("inf"), 1.0]),
+    ],
+)  # fmt: skip
+def test_transport_problems_that_do_not_fit_together_are_refused(argument: str, value: Any) -> None:
+    bad = {**EXACT, argument: np.array(value, EXACT[argument].dtype)}
+    with pytest.raises((InternalError, ValueError), match="^(n_rows|n_columns|cost|a|b): expected "):
+        _core.transport.emd(**bad, max_iter=100, n_threads=1)
 
 
 def test_the_casts_that_pybind11_would_make_in_silence() -> None:

@@ -51,4 +51,18 @@ Array<T> output(const pybind11::handle& value, const char* argument, int rank = 
   return {a, static_cast<T*>(a.mutable_data()), static_cast<std::size_t>(a.size())};
 }
 
+/// Calls use(A{}) or use(B{}), as the dtype of the array is; `argument` is blamed for any other.
+template <class A, class B, class Use>
+auto with_dtype(const pybind11::object& value, const char* argument, const Use& use) {
+  namespace py = pybind11;
+  if (!py::isinstance<py::array>(value))
+    throw boundary_error(std::string(argument) + ": expected a numpy array, got " + describe(value));
+  const py::dtype dtype = py::reinterpret_borrow<py::array>(value).dtype();
+  if (dtype.equal(py::dtype::of<A>())) return use(A{});
+  if (dtype.equal(py::dtype::of<B>())) return use(B{});
+  const auto name = [](const py::dtype& wanted) { return std::string(py::str(static_cast<py::object>(wanted))); };
+  throw boundary_error(std::string(argument) + ": expected dtype " + name(py::dtype::of<A>()) + " or " +
+                       name(py::dtype::of<B>()) + ", got " + describe(value));
+}
+
 }  // namespace likewise::bindings

@@ -10,5 +10,6 @@ void register_building(pybind11::module_& m);  // texts to segments
 void register_search_arrow(pybind11::module_& m);  // texts of Arrow producers
 void register_search(pybind11::module_& m);    // the index and its queries
 void register_search_keys(pybind11::module_& m);  // the documents' keys, and lists of strings
+void register_transport_exact(pybind11::module_& m);  // network simplex
 
 }  // namespace likewise::bindings

@@ -44,22 +44,6 @@ const char* method_name(const Projection& p) {
          })->first;
 }
 
-bool has_dtype(const py::handle& value, const py::dtype& dtype) {
-  return py::isinstance<py::array>(value) && py::reinterpret_borrow<py::array>(value).dtype().equal(dtype);
-}
-
-/// Calls use(A{}) or use(B{}), as the dtype of the array is; `argument` is blamed for any other.
-template <class A, class B, class Use>
-auto with_dtype(const py::object& value, const char* argument, const Use& use) {
-  if (has_dtype(value, py::dtype::of<A>())) return use(A{});
-  if (has_dtype(value, py::dtype::of<B>())) return use(B{});
-  if (!py::isinstance<py::array>(value))
-    throw boundary_error(std::string(argument) + ": expected a numpy array, got " + describe(value));
-  const auto name = [](const py::dtype& dtype) { return std::string(py::str(static_cast<py::object>(dtype))); };
-  throw boundary_error(std::string(argument) + ": expected dtype " + name(py::dtype::of<A>()) + " or " +
-                       name(py::dtype::of<B>()) + ", got " + describe(value));
-}
-
 template <class T>
 Array<T> table(const py::object& out, std::size_t n_rows, std::size_t n_columns) {
   const Array<T> result = output<T>(out, "out", 2);

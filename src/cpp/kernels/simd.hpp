@@ -49,6 +49,15 @@ inline vec<T> broadcast(T x) {
   return x - vec<T>{};
 }
 
+/// lanes<double> numbers as double.
+inline vec<double> load_doubles(const double* p) { return load(p); }
+inline vec<double> load_doubles(const float* p) {
+  typedef float narrow __attribute__((vector_size(kBytes / 2)));
+  narrow v;
+  std::memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, vec<double>);
+}
+
 /// One bit a lane: where a > b.
 inline std::uint32_t greater_bits(vec<float> a, vec<float> b) {
 #if defined(__AVX512F__)

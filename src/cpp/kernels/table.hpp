@@ -90,10 +90,27 @@ struct ProjectionTable {
                   std::int32_t* distances);
 };
 
+/// One row of costs against potentials, for the network simplex. About one load and two operations an element.
+template <class T>
+struct ExactKernels {
+  /// The least costs[j] - potentials[j]; infinity for n = 0.
+  double (*least_difference)(const T* costs, const double* potentials, std::size_t n);
+  /// The two least of them, in order.
+  void (*two_least_differences)(const T* costs, const double* potentials, std::size_t n, double* two);
+  /// least[j] = min(least[j], costs[j] - potential).
+  void (*lower_to_differences)(const T* costs, double potential, std::size_t n, double* least);
+};
+
+struct ExactTable {
+  ExactKernels<float> f32;
+  ExactKernels<double> f64;
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
   ProjectionTable projection;
+  ExactTable exact;
 };
 
 #if defined(__x86_64__)
@@ -106,6 +123,7 @@ struct Table {
   namespace level {                              \
   extern const SearchKernels search_kernels;     \
   extern const ProjectionTable projection_kernels; \
+  extern const ExactTable exact_kernels;         \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

@@ -3,6 +3,7 @@
 from . import dispatch as dispatch
 from . import projection as projection
 from . import search as search
+from . import transport as transport
 
 __version__: str
 

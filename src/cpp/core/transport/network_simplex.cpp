@@ -1,0 +1,402 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "core/dispatch.hpp"
+#include "core/thread_pool.hpp"
+#include "likewise/transport/exact.hpp"
+
+namespace likewise::transport {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+constexpr double kUnits = 0x1p60;         // of a mass that is no whole number of anything
+constexpr double kExactIntegers = 0x1p53;
+constexpr std::size_t kMostNodes = std::size_t{1} << 30;
+
+template <class T>
+const kernels::ExactKernels<T>& exact_kernels() {
+  if constexpr (sizeof(T) == 4) {
+    return kernel_table().exact.f32;
+  } else {
+    return kernel_table().exact.f64;
+  }
+}
+
+double checked_mass(span<const double> weights, const char* name) {
+  double mass = 0;
+  for (std::size_t i = 0; i < weights.size; ++i) {
+    if (!(weights[i] >= 0 && weights[i] < kInfinity))
+      throw value_error(std::string(name) + ": expected finite weights >= 0, got " + std::to_string(weights[i]) +
+                        " at position " + std::to_string(i));
+    mass += weights[i];
+  }
+  if (!(mass > 0 && mass < kInfinity))
+    throw value_error(std::string(name) + ": expected a finite mass above 0, got " + std::to_string(mass));
+  return mass;
+}
+
+bool whole(span<const double> weights) {
+  return std::all_of(weights.begin(), weights.end(), [](double w) { return w == std::floor(w); });
+}
+
+/// The number of positive weights if they are all equal, else 0.
+std::int64_t count_equal(span<const double> weights) {
+  double positive = 0;
+  std::int64_t count = 0;
+  for (const double w : weights) {
+    if (w == 0) continue;
+    if (positive != 0 && w != positive) return 0;
+    positive = w;
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+void NetworkSimplex::count_units(span<const double> a, span<const double> b) {
+  const double mass = checked_mass(a, "a"), other = checked_mass(b, "b");
+  if (std::abs(mass - other) > 1e-9 * std::max(mass, other))
+    throw value_error("b: expected the mass of a (" + std::to_string(mass) + "), got " + std::to_string(other));
+  supply_.resize(a.size);
+  demand_.resize(b.size);
+  const auto count = [](span<const double> weights, double units, std::vector<std::int64_t>& counts) {
+    for (std::size_t i = 0; i < weights.size; ++i) counts[i] = std::llround(weights[i] * units);
+  };
+  const auto equal_a = count_equal(a), equal_b = count_equal(b);
+  if (mass == other && mass <= kExactIntegers && whole(a) && whole(b)) {
+    unit_ = 1;
+    count(a, 1, supply_);
+    count(b, 1, demand_);
+  } else if (equal_a > 0 && equal_b > 0) {  // n_b units from each row, n_a to each column, but for their divisor
+    const std::int64_t divisor = std::gcd(equal_a, equal_b);
+    for (std::size_t i = 0; i < a.size; ++i) supply_[i] = a[i] > 0 ? equal_b / divisor : 0;
+    for (std::size_t j = 0; j < b.size; ++j) demand_[j] = b[j] > 0 ? equal_a / divisor : 0;
+    unit_ = mass / (static_cast<double>(equal_a) * static_cast<double>(equal_b / divisor));
+  } else {
+    unit_ = mass / kUnits;
+    // Division first: 2^60 over a tiny mass is not finite.
+    for (std::size_t i = 0; i < a.size; ++i) supply_[i] = std::llround(a[i] / mass * kUnits);
+    for (std::size_t j = 0; j < b.size; ++j) demand_[j] = std::llround(b[j] / other * kUnits);
+    // What rounding left over goes to the largest of the other side, of whose weight it is no more than rounding.
+    const std::int64_t rest = std::accumulate(supply_.begin(), supply_.end(), std::int64_t{0}) -
+                              std::accumulate(demand_.begin(), demand_.end(), std::int64_t{0});
+    *std::max_element(demand_.begin(), demand_.end()) += rest;
+  }
+}
+
+void NetworkSimplex::detach(std::int32_t node) {
+  const Node& x = nodes_[static_cast<std::size_t>(node)];
+  if (x.previous >= 0)
+    nodes_[static_cast<std::size_t>(x.previous)].next = x.next;
+  else
+    nodes_[static_cast<std::size_t>(x.parent)].first_child = x.next;
+  if (x.next >= 0) nodes_[static_cast<std::size_t>(x.next)].previous = x.previous;
+}
+
+void NetworkSimplex::attach(std::int32_t node, std::int32_t parent) {
+  Node& x = nodes_[static_cast<std::size_t>(node)];
+  Node& above = nodes_[static_cast<std::size_t>(parent)];
+  x.parent = parent;
+  x.previous = -1;
+  x.next = above.first_child;
+  if (x.next >= 0) nodes_[static_cast<std::size_t>(x.next)].previous = node;
+  above.first_child = node;
+}
+
+/// Depths and potentials below `top`, itself included, from its parent's.
+void NetworkSimplex::refresh_subtree(std::int32_t top) {
+  std::int32_t node = top;
+  for (;;) {
+    Node& x = nodes_[static_cast<std::size_t>(node)];
+    const auto parent = static_cast<std::size_t>(x.parent);
+    x.depth = nodes_[parent].depth + 1;
+    potential_[static_cast<std::size_t>(node)] = x.cost - potential_[parent];
+    if (x.first_child >= 0) {
+      node = x.first_child;
+      continue;
+    }
+    while (node != top && nodes_[static_cast<std::size_t>(node)].next < 0)
+      node = nodes_[static_cast<std::size_t>(node)].parent;
+    if (node == top) return;
+    node = nodes_[static_cast<std::size_t>(node)].next;
+  }
+}
+
+/// Makes the tree of n + m - 1 arcs, whatever their order, and hangs it up at the root.
+void NetworkSimplex::hang_tree(const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& columns,
+                               const std::vector<std::int64_t>& flows, const std::vector<double>& costs) {
+  // End 2k of arc k is at its row, end 2k + 1 at its column; ends at one node form a list.
+  std::vector<std::int32_t> first(n_ + m_, -1), next(2 * rows.size()), order;
+  for (std::size_t end = 0; end < next.size(); ++end) {
+    const std::size_t arc = end / 2;
+    const auto node = static_cast<std::size_t>(end % 2 == 0 ? rows[arc] : columns[arc]);
+    next[end] = first[node];
+    first[node] = static_cast<std::int32_t>(end);
+  }
+  order.reserve(rows.size() + 1);
+  order.push_back(root_);
+  for (std::size_t done = 0; done < order.size(); ++done) {
+    const std::int32_t node = order[done];
+    for (std::int32_t end = first[static_cast<std::size_t>(node)]; end >= 0; end = next[static_cast<std::size_t>(end)]) {
+      const auto arc = static_cast<std::size_t>(end) / 2;
+      const std::int32_t other = end % 2 == 0 ? columns[arc] : rows[arc];
+      if (other == nodes_[static_cast<std::size_t>(node)].parent) continue;
+      attach(other, node);
+      nodes_[static_cast<std::size_t>(other)].flow = flows[arc];
+      nodes_[static_cast<std::size_t>(other)].cost = costs[arc];
+      order.push_back(other);
+    }
+  }
+  for (std::size_t k = 1; k < order.size(); ++k) {
+    Node& x = nodes_[static_cast<std::size_t>(order[k])];
+    x.depth = nodes_[static_cast<std::size_t>(x.parent)].depth + 1;
+    potential_[static_cast<std::size_t>(order[k])] = x.cost - potential_[static_cast<std::size_t>(x.parent)];
+  }
+}
+
+/// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the rows
+/// that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than its
+/// weight and the root all of these trifles: what has no flow then points to the root, as strong feasibility asks.
+template <class T>
+void NetworkSimplex::grow_first_tree(const T* cost) {
+  const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
+  double* const open = potential_.data() + n_;  // least cost of a column; -inf once it is full
+  std::fill(open, open + m_, kInfinity);
+  std::vector<std::int32_t> order;
+  for (std::size_t i = 0; i < n_; ++i)
+    if (supply_[i] > 0) {
+      order.push_back(static_cast<std::int32_t>(i));
+      kernel.lower_to_differences(cost + i * m_, 0, m_, open);
+      poll_interrupt();
+    }
+  for (std::size_t j = 0; j < m_; ++j)
+    if (demand_[j] == 0) open[j] = -kInfinity;
+  for (const std::int32_t i : order) {
+    double two[2];
+    kernel.two_least_differences(cost + static_cast<std::size_t>(i) * m_, open, m_, two);
+    const double regret = two[1] - two[0];
+    potential_[static_cast<std::size_t>(i)] = regret > 0 ? regret : 0;  // the order must be one: no NaN
+    poll_interrupt();
+  }
+  std::sort(order.begin(), order.end(), [this](std::int32_t i, std::int32_t j) {
+    const double x = potential_[static_cast<std::size_t>(i)], y = potential_[static_cast<std::size_t>(j)];
+    return x > y || (x == y && i < j);
+  });
+
+  std::vector<std::int64_t> room = demand_;
+  std::vector<std::int64_t> trifles(m_, 0);
+  const auto root = static_cast<std::size_t>(std::max_element(demand_.begin(), demand_.end()) - demand_.begin());
+  trifles[root] = static_cast<std::int64_t>(order.size());
+  root_ = static_cast<std::int32_t>(n_ + root);
+  std::vector<std::int32_t> rows, columns;
+  std::vector<std::int64_t> flows;
+  std::vector<double> costs;
+  for (const std::int32_t i : order) {
+    const T* row = cost + static_cast<std::size_t>(i) * m_;
+    std::int64_t left = supply_[static_cast<std::size_t>(i)], trifle = 1;
+    poll_interrupt();
+    for (bool sending = true; sending;) {
+      const double least = kernel.least_difference(row, open, m_);
+      std::size_t j = 0;
+      while (j < m_ && !(static_cast<double>(row[j]) - open[j] == least && (room[j] > 0 || trifles[j] > 0))) ++j;
+      if (j == m_)  // no finite cost: any column with room
+        for (j = 0; room[j] == 0 && trifles[j] <= 0;) ++j;
+      const bool same = room[j] == left && trifles[j] == trifle;
+      const bool fills = room[j] < left || (room[j] == left && trifles[j] <= trifle);
+      rows.push_back(i);
+      columns.push_back(static_cast<std::int32_t>(n_ + j));
+      costs.push_back(static_cast<double>(row[j]));
+      if (fills) {
+        flows.push_back(room[j]);
+        left -= room[j];
+        trifle -= trifles[j];
+        room[j] = trifles[j] = 0;
+        open[j] = -kInfinity;
+        sending = !same;
+      } else {
+        flows.push_back(left);
+        room[j] -= left;
+        trifles[j] -= trifle;
+        sending = false;
+      }
+    }
+  }
+  for (std::size_t j = 0; j < m_; ++j) open[j] = demand_[j] == 0 ? -kInfinity : 0;
+  hang_tree(rows, columns, flows, costs);
+}
+
+double NetworkSimplex::tolerance(std::size_t i, std::size_t column, double cost) const {
+  return rounding_ * (std::abs(potential_[i]) + std::abs(potential_[n_ + column]) + std::abs(cost));
+}
+
+/// The column of the row's most negative reduced cost, -1 if there is none beyond rounding.
+template <class T>
+std::int32_t NetworkSimplex::entering_column(const T* row, std::size_t i) const {
+  const double* const v = potential_.data() + n_;
+  const double least = exact_kernels<T>().least_difference(row, v, m_);
+  if (!(least < potential_[i])) return -1;
+  std::size_t j = 0;
+  while (j < m_ && static_cast<double>(row[j]) - v[j] != least) ++j;
+  if (j == m_) return -1;
+  const double cost = static_cast<double>(row[j]);
+  if (potential_[i] - least > tolerance(i, j, cost)) return static_cast<std::int32_t>(j);
+  if (std::abs(v[j]) + std::abs(cost) <= 4096 * std::abs(potential_[i])) return -1;
+  // Rounding of numbers far larger than this row's potential: smaller ones may have more to say.
+  std::int32_t found = -1;
+  double most = 0;
+  for (j = 0; j < m_; ++j) {
+    const double gain = potential_[i] - (static_cast<double>(row[j]) - v[j]);
+    if (gain > most && gain > tolerance(i, j, static_cast<double>(row[j]))) {
+      most = gain;
+      found = static_cast<std::int32_t>(j);
+    }
+  }
+  return found;
+}
+
+void NetworkSimplex::pivot(std::int32_t row, std::int32_t column, double cost) {
+  const auto node = [this](std::int32_t x) -> Node& { return nodes_[static_cast<std::size_t>(x)]; };
+  // Flow runs from the row to the column and back through the tree. It falls on arcs of rows above `row` and of columns
+  // above `column`. Of the arcs that run empty first, the last one on the way from the paths' meeting point leaves.
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::int64_t least_x = kNone, least_y = kNone;
+  std::int32_t x = row, y = column, leaving_x = -1, leaving_y = -1;
+  while (x != y) {
+    if (node(x).depth >= node(y).depth) {
+      if (is_row(x) && node(x).flow < least_x) {
+        least_x = node(x).flow;
+        leaving_x = x;
+      }
+      x = node(x).parent;
+    } else {
+      if (!is_row(y) && node(y).flow <= least_y) {
+        least_y = node(y).flow;
+        leaving_y = y;
+      }
+      y = node(y).parent;
+    }
+  }
+  const std::int32_t meeting = x;
+  const bool above_column = least_y <= least_x;
+  const std::int64_t flow = std::min(least_x, least_y);
+  if (flow > 0) {
+    for (x = row; x != meeting; x = node(x).parent) node(x).flow += is_row(x) ? -flow : flow;
+    for (y = column; y != meeting; y = node(y).parent) node(y).flow += is_row(y) ? flow : -flow;
+  }
+  // The part of the tree below the leaving arc is hung up anew at the entering one: each node on the way becomes the
+  // child of the one before it.
+  const std::int32_t leaving = above_column ? leaving_y : leaving_x, top = above_column ? column : row;
+  std::int32_t moved = top, parent = above_column ? row : column;
+  std::int64_t arc_flow = flow;
+  double arc_cost = cost;
+  for (;;) {
+    Node& m = node(moved);
+    const std::int32_t old_parent = m.parent;
+    detach(moved);
+    attach(moved, parent);
+    std::swap(m.flow, arc_flow);
+    std::swap(m.cost, arc_cost);
+    if (moved == leaving) break;
+    parent = moved;
+    moved = old_parent;
+  }
+  refresh_subtree(top);
+}
+
+double NetworkSimplex::objective() const {
+  double sum = 0, lost = 0;  // compensated (Neumaier 1974)
+  for (std::size_t k = 0; k < nodes_.size(); ++k) {
+    if (nodes_[k].flow == 0) continue;
+    const double term = static_cast<double>(nodes_[k].flow) * unit_ * nodes_[k].cost, total = sum + term;
+    lost += std::abs(sum) >= std::abs(term) ? (sum - total) + term : (term - total) + sum;
+    sum = total;
+  }
+  return sum + lost;
+}
+
+template <class T>
+ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, const T* cost, std::uint64_t max_iter) {
+  if (a.size + b.size > kMostNodes || a.size > kMostNodes)
+    throw value_error("cost: expected at most 2^30 rows and columns, got " + std::to_string(a.size) + " and " +
+                      std::to_string(b.size));
+  n_ = a.size;
+  m_ = b.size;
+  count_units(a, b);
+  nodes_.assign(n_ + m_, Node{-1, -1, -1, -1, 0, 0, 0.0});
+  potential_.assign(n_ + m_, 0.0);
+  rounding_ = 16 * kEpsilon;
+  grow_first_tree(cost);
+
+  ExactReport report;
+  // Rounding may take an arc for a gain that is none. A long run of pivots without gain asks for more tolerance.
+  const std::uint64_t patience = 64 * (n_ + m_);
+  double before = kInfinity;
+  std::size_t quiet = 0, polled = 0;
+  for (std::size_t i = 0; quiet < n_; i = i + 1 < n_ ? i + 1 : 0) {
+    ++quiet;
+    if (supply_[i] == 0) continue;
+    if (++polled % 64 == 0) poll_interrupt();
+    const T* row = cost + i * m_;
+    const std::int32_t column = entering_column(row, i);
+    if (column < 0) continue;
+    if (report.n_iter == max_iter) {
+      report.cost = objective();
+      return report;
+    }
+    pivot(static_cast<std::int32_t>(i), static_cast<std::int32_t>(n_) + column,
+          static_cast<double>(row[column]));
+    quiet = 0;
+    if (++report.n_iter % patience == 0) {
+      const double now = objective();
+      if (!(now < before)) rounding_ *= 2;
+      before = now;
+    }
+  }
+  report.cost = objective();
+  report.optimal = true;
+  return report;
+}
+
+std::vector<PlanEntry> NetworkSimplex::plan() const {
+  std::vector<PlanEntry> entries;
+  for (std::size_t k = 0; k < nodes_.size(); ++k) {
+    if (nodes_[k].flow == 0) continue;
+    const auto parent = static_cast<std::size_t>(nodes_[k].parent);
+    const std::size_t row = std::min(k, parent), column = std::max(k, parent) - n_;
+    entries.push_back({static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(column),
+                       static_cast<double>(nodes_[k].flow) * unit_});
+  }
+  std::sort(entries.begin(), entries.end(), [](const PlanEntry& x, const PlanEntry& y) {
+    return x.row < y.row || (x.row == y.row && x.column < y.column);
+  });
+  return entries;
+}
+
+template <class T>
+void NetworkSimplex::duals(const T* cost, double* u, double* v) const {
+  const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
+  std::copy(potential_.begin() + static_cast<std::ptrdiff_t>(n_), potential_.end(), v);
+  std::vector<double> least(m_, kInfinity);
+  for (std::size_t i = 0; i < n_; ++i) {
+    if (supply_[i] == 0) continue;
+    poll_interrupt();
+    u[i] = kernel.least_difference(cost + i * m_, v, m_);
+    kernel.lower_to_differences(cost + i * m_, u[i], m_, least.data());
+  }
+  for (std::size_t j = 0; j < m_; ++j)
+    if (demand_[j] == 0) v[j] = least[j];
+  for (std::size_t i = 0; i < n_; ++i)
+    if (supply_[i] == 0) u[i] = kernel.least_difference(cost + i * m_, v, m_);
+}
+
+#define LIKEWISE_INSTANTIATE(T)                                                                                     \
+  template ExactReport NetworkSimplex::solve(span<const double>, span<const double>, const T*, std::uint64_t);      \
+  template void NetworkSimplex::duals(const T*, double*, double*) const;
+LIKEWISE_INSTANTIATE(float)
+LIKEWISE_INSTANTIATE(double)
+
+}  // namespace likewise::transport
