@@ -20,31 +20,40 @@ inline void transform_lanes(vec<T>* v) {
   }
 }
 
+/// Butterflies of distance H, 2 * H, ... registers, below N.
+template <class T, std::size_t N, std::size_t H>
+inline void transform_registers(vec<T>* t) {
+  if constexpr (H < N) {
+#pragma GCC unroll 64
+    for (std::size_t pair = 0; pair < N / 2; ++pair) {
+      vec<T>*first = t + pair / H * 2 * H + pair % H, *second = first + H;
+      const vec<T> a = *first, b = *second;
+      *first = a + b;
+      *second = a - b;
+    }
+    transform_registers<T, N, 2 * H>(t);
+  }
+}
+
 template <class T, std::size_t V>
 void fold(const T* x, std::size_t n_blocks, const FoldVector* vectors, T* sums) {
-  constexpr std::size_t n = V * parts<T>, together = n < 4 ? n : 4;
+  constexpr std::size_t n = V * parts<T>, at_once = kBytes == 64 ? 16 : 8;  // as many as registers hold, with room
+  constexpr std::size_t together = n < at_once ? n : at_once;
   for (std::size_t g = 0; g < n_blocks; ++g, x += V * kFoldLanes, vectors += V) {
     vec<T> t[n];
-#pragma GCC unroll 128
-    for (std::size_t i = 0; i < n; ++i)
-      t[i] = flip_signs<T>(load(x + i * lanes<T>),
-                           static_cast<std::uint32_t>(vectors[i / parts<T>].before) >> (i % parts<T> * lanes<T>));
 #pragma GCC unroll 32
-    for (std::size_t i = 0; i < n; i += together) transform_lanes<T, together>(t + i);
-#pragma GCC unroll 8
-    for (std::size_t h = 1; h < n; h *= 2)
-#pragma GCC unroll 128
-      for (std::size_t i = 0; i < n; ++i)
-        if ((i & h) == 0) {
-          const vec<T> a = t[i], b = t[i + h];
-          t[i] = a + b;
-          t[i + h] = a - b;
-        }
+    for (std::size_t first = 0; first < n; first += together) {
+#pragma GCC unroll 16
+      for (std::size_t i = first; i < first + together; ++i)
+        t[i] = flip_signs_at<T>(load(x + i * lanes<T>), &vectors[i / parts<T>].before, i % parts<T>);
+      transform_lanes<T, together>(t + first);
+      transform_registers<T, together, 1>(t + first);
+    }
+    transform_registers<T, n, together>(t);
 #pragma GCC unroll 128
     for (std::size_t i = 0; i < n; ++i) {
       T* at = sums + std::size_t{vectors[i / parts<T>].slot} * kFoldLanes + i % parts<T> * lanes<T>;
-      const auto signs = static_cast<std::uint32_t>(vectors[i / parts<T>].after) >> (i % parts<T> * lanes<T>);
-      store(at, load(at) + flip_signs<T>(t[i], signs));
+      store(at, load(at) + flip_signs_at<T>(t[i], &vectors[i / parts<T>].after, i % parts<T>));
     }
   }
 }

@@ -154,6 +154,31 @@ inline vec<T> flip_signs(vec<T> v, std::uint32_t bits) {
 #endif
 }
 
+/// The same with the bits of `part` of 16 lanes, straight from memory, where four bytes can be read.
+template <class T>
+inline vec<T> flip_signs_at(vec<T> v, const std::uint16_t* bits, std::size_t part) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 4) {
+    __mmask16 mask;
+    __asm__("kmovw %1, %0" : "=k"(mask) : "m"(*bits));  // the compiler would go through an integer register
+    return (vec<T>)_mm512_mask_xor_ps((__m512)v, mask, (__m512)v, _mm512_set1_ps(-0.0f));
+  } else {
+    __mmask8 mask;
+    __asm__("kmovb %1, %0" : "=k"(mask) : "m"(reinterpret_cast<const unsigned char*>(bits)[part]));
+    return (vec<T>)_mm512_mask_xor_pd((__m512d)v, mask, (__m512d)v, _mm512_set1_pd(-0.0));
+  }
+#else
+#if defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    const vec<std::int32_t> all = (vec<std::int32_t>)_mm256_broadcast_ss(reinterpret_cast<const float*>(bits));
+    const vec<std::int32_t> shifts = 31 - static_cast<std::int32_t>(part * lanes<T>) - lane_numbers<T>();
+    return (vec<T>)((vec<std::int32_t>)v ^ ((all << shifts) & (std::int32_t{1} << 31)));
+  }
+#endif
+  return flip_signs<T>(v, static_cast<std::uint32_t>(*bits) >> (part * lanes<T>));
+#endif
+}
+
 /// One step of a Hadamard transform within a register: of each pair of lanes i and i + H, sum and difference.
 template <std::size_t H, class T, std::size_t... I>
 inline vec<T> butterfly_lanes(vec<T> v, std::index_sequence<I...>) {
