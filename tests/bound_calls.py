@@ -1,0 +1,230 @@
+"""A canonical call of every function of the extension module, for the tests of the wall of the binding.
+
+The table names each bound function once, by a factory: the kinds of its arguments follow from the canonical values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from likewise import _core
+
+Call = tuple[Callable[..., Any], dict[str, Any]]
+
+FLAGS = dict(words="unicode", lowercase=True, cjk="bigram", min_length=1, max_length=64, stopwords=["the"])
+SCORING = dict(variant="lucene", k1=1.2, b=0.75, delta=0.0, nonoccurrence=True, float64=False, full=True)
+DOCUMENTS = ["a b a é", "b c " + "b " * 300, "a c c d", "", "漢字 a"]
+
+
+def scanner() -> Any:
+    made = _core.search.Scanner(_core.search.Analyzer(**FLAGS))
+    made.scan(DOCUMENTS, 0, n_parts=1, first_position=0, argument="documents", store=None)
+    return made
+
+
+def segment() -> dict[str, Any]:
+    scanned, builder = scanner(), _core.search.Builder()
+    builder.add(scanned, None)
+    return {k: v for k, v in builder.finish(scanned).items() if not k.startswith("form")}
+
+
+def validate(**arguments: Any) -> Any:
+    arrays = {k: v for k, v in arguments.items() if k not in SCORING}
+    return _core.search.Index.validate(arrays, **{k: v for k, v in arguments.items() if k in SCORING})
+
+
+INDEX = validate(**segment(), **SCORING)
+PACKED = _core.search.pack_strings(["x", "yé", "zz"])
+STRINGS = dict(offsets=PACKED[0], bytes=PACKED[1])
+TABLE = dict(**STRINGS, slots=PACKED[2])
+VALUES = np.array([5, -7, 2**40], np.int64)
+INTEGERS = dict(values=VALUES, slots=_core.search.hash_integers(VALUES)[0])
+QUERY = dict(terms=np.array([0, 1, 2], np.uint32), weights=np.array([1.0, 2.0, 0.5]))
+QUERIES = dict(indptr=np.array([0, 2, 3], np.int64), **QUERY)
+IDS = np.array([0, 2, 4], np.int64)
+N = len(DOCUMENTS)
+
+
+class Arrow:
+    """Texts without any library: stands where an Arrow producer is expected and is none."""
+
+
+def arrow_stream() -> Any:
+    pyarrow = pytest.importorskip("pyarrow")
+    return pyarrow.chunked_array([pyarrow.array(["a b", "c"])]).__arrow_c_stream__()
+
+
+def arrow_reader() -> Any:
+    arguments = dict(fields=None, id_field=None, argument="documents", null_hint="")
+    return _core.search.ArrowReader.from_stream(arrow_stream(), **arguments)
+
+
+def arrow_arrays() -> dict[str, Any]:
+    pyarrow = pytest.importorskip("pyarrow")
+    schema, array = pyarrow.array(["a b", "c"]).__arrow_c_array__()
+    return dict(schema=schema, array=array)
+
+
+PROJECTION = _core.projection.Projection("sjlt", 6, 16, 7, nnz=4)
+ROWS = np.arange(18, dtype=np.float32).reshape(3, 6)
+CODES = np.array([[1, 2], [3, 255], [0, 7]], np.uint8)
+CSR = dict(indptr=np.array([0, 2, 3], np.int32), indices=np.array([0, 5, 2], np.int32), data=np.ones(3))
+
+# Two problems end to end: 2 x 3 and 1 x 1.
+EXACT = dict(
+    n_rows=np.array([2, 1], np.int64),
+    n_columns=np.array([3, 1], np.int64),
+    a=np.array([0.5, 0.5, 1.0]),
+    b=np.array([0.25, 0.25, 0.5, 1.0]),
+    cost=np.arange(7.0),
+)
+
+ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
+CALLS: dict[str, Callable[[], Call]] = {
+    "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
+    "dispatch.build": lambda: (_core.dispatch.build, {}),
+    "dispatch.level": lambda: (_core.dispatch.level, {}),
+    "dispatch.levels": lambda: (_core.dispatch.levels, {}),
+    "projection.Projection.__init__": lambda: (
+        _core.projection.Projection,
+        dict(method="sjlt", n_features=6, n_components=16, seed=7, nnz=4, density=0.0),
+    ),
+    "projection.Projection.rows": lambda: (PROJECTION.rows, dict(first=2, out=np.zeros((3, 16), np.float32))),
+    "projection.Projection.transform": lambda: (
+        PROJECTION.transform,
+        dict(X=ROWS, out=np.zeros((3, 16), np.float32), n_threads=1),
+    ),
+    "projection.Projection.transform_csr": lambda: (
+        PROJECTION.transform_csr,
+        dict(**CSR, out=np.zeros((2, 16)), n_threads=1),
+    ),
+    "projection.hamming": lambda: (
+        _core.projection.hamming,
+        dict(A=CODES, B=CODES[:2].copy(), out=np.zeros((3, 2), np.int32), n_threads=1),
+    ),
+    "projection.simhash": lambda: (
+        _core.projection.simhash,
+        dict(projection=PROJECTION, X=ROWS, out=np.zeros((3, 2), np.uint8), n_threads=1),
+    ),
+    "search.Analyzer.__init__": lambda: (_core.search.Analyzer, FLAGS),
+    "search.Analyzer.forms": lambda: (_core.search.Analyzer(**FLAGS).forms, {"text": "A b"}),
+    "search.Analyzer.normalise": lambda: (_core.search.Analyzer(**FLAGS).normalise, {"tokens": ["A", "b"]}),
+    "search.Analyzer.pieces": lambda: (_core.search.Analyzer(**FLAGS).pieces, {"text": "A b"}),
+    "search.Analyzer.tokens": lambda: (_core.search.Analyzer(**FLAGS).tokens, {"text": "A b"}),
+    "search.ArrowReader.add_up": lambda: (arrow_reader().add_up, {}),
+    "search.ArrowReader.from_array": lambda: (_core.search.ArrowReader.from_array, {**arrow_arrays(), **ARROW}),
+    "search.ArrowReader.from_stream": lambda: (
+        _core.search.ArrowReader.from_stream,
+        {"stream": arrow_stream(), **ARROW},
+    ),
+    "search.ArrowReader.read": lambda: (arrow_reader().read, {"first_position": 0}),
+    "search.ArrowReader.scan": lambda: (
+        arrow_reader().scan,
+        {"scanner": scanner(), "first_position": 0, "store": _core.search.TextStore()},
+    ),
+    "search.Builder.__init__": lambda: (_core.search.Builder, {}),
+    "search.Builder.add": lambda: (
+        _core.search.Builder().add,
+        {"scanner": (s := scanner()), "terms": ["t"] * s.n_forms},
+    ),
+    "search.Builder.finish": lambda: (_core.search.Builder().finish, {"scanner": scanner()}),
+    "search.Index.baseline": lambda: (INDEX.baseline, QUERY),
+    "search.Index.check": lambda: (INDEX.check, {}),
+    "search.Index.document_frequency": lambda: (INDEX.document_frequency, {"term": 1}),
+    "search.Index.document_length": lambda: (INDEX.document_length, {"document": 1}),
+    "search.Index.find_terms": lambda: (INDEX.find_terms, {"tokens": ["a", "unknown"]}),
+    "search.Index.idf": lambda: (INDEX.idf, {"term": 1}),
+    "search.Index.keywords": lambda: (INDEX.keywords, dict(document=0, n=3, min_df=1.0, max_df=9.0)),
+    "search.Index.make_queries": lambda: (INDEX.make_queries, {"queries": [["a"], ["b", "a"]], "k3": -1.0}),
+    "search.Index.make_query": lambda: (INDEX.make_query, {"tokens": ["a", "b"], "k3": -1.0}),
+    "search.Index.posting": lambda: (INDEX.posting, {"term": 0, "document": 0}),
+    "search.Index.related": lambda: (
+        INDEX.related,
+        dict(documents=IDS, k=2, full=True, n_keywords=3, min_df=1.0, max_df=9.0, k3=-1.0, n_threads=2),
+    ),
+    "search.Index.score_all": lambda: (INDEX.score_all, dict(**QUERY, out=np.zeros(N, np.float32))),
+    "search.Index.score_batch": lambda: (
+        INDEX.score_batch,
+        dict(**QUERIES, out=np.zeros((2, N), np.float32), n_threads=1),
+    ),
+    "search.Index.score_some": lambda: (
+        INDEX.score_some,
+        dict(**QUERY, documents=IDS, out=np.zeros(3, np.float32)),
+    ),
+    "search.Index.score_some_batch": lambda: (
+        INDEX.score_some_batch,
+        dict(**QUERIES, documents=IDS, out=np.zeros((2, 3), np.float32), n_threads=2),
+    ),
+    "search.Index.search": lambda: (INDEX.search, dict(**QUERY, k=2, exhaustive=False, excluded=-1, n_threads=1)),
+    "search.Index.search_batch": lambda: (INDEX.search_batch, dict(**QUERIES, k=2, exhaustive=False, n_threads=2)),
+    "search.Index.search_tokens": lambda: (
+        INDEX.search_tokens,
+        dict(tokens=["a", "b"], k3=-1.0, k=2, exhaustive=False),
+    ),
+    "search.Index.term": lambda: (INDEX.term, {"term": 1}),
+    "search.Index.validate": lambda: (validate, {**segment(), **SCORING}),
+    "search.Index.warm": lambda: (INDEX.warm, {"n_threads": 1}),
+    "search.IntegerTable.__init__": lambda: (_core.search.IntegerTable, {**INTEGERS, "name": "key"}),
+    "search.IntegerTable.check": lambda: (_core.search.IntegerTable(**INTEGERS, name="key").check, {}),
+    "search.IntegerTable.find": lambda: (_core.search.IntegerTable(**INTEGERS, name="key").find, {"key": 5}),
+    "search.IntegerTable.find_all": lambda: (
+        _core.search.IntegerTable(**INTEGERS, name="key").find_all,
+        {"keys": np.array([5, 6], np.int64)},
+    ),
+    "search.Scanner.__init__": lambda: (_core.search.Scanner, {"analyzer": _core.search.Analyzer(**FLAGS)}),
+    "search.Scanner.forms": lambda: (scanner().forms, {"first": 1}),
+    "search.Scanner.scan": lambda: (
+        scanner().scan,
+        dict(texts=["a", "b c"], start=0, n_parts=1, first_position=0, argument="documents", store=None),
+    ),
+    "search.Scanner.scan_tokens": lambda: (
+        scanner().scan_tokens,
+        dict(documents=[["a"], ["b", "c"]], start=0, first_position=0, argument="documents"),
+    ),
+    "search.Scanner.take": lambda: (scanner().take, {}),
+    "search.StringList.__init__": lambda: (_core.search.StringList, {**STRINGS, "size": 3, "name": "text"}),
+    "search.StringList.check": lambda: (_core.search.StringList(**STRINGS, size=3, name="text").check, {}),
+    "search.StringList.get": lambda: (_core.search.StringList(**STRINGS, size=3, name="text").get, {"number": 1}),
+    "search.StringList.take": lambda: (
+        _core.search.StringList(**STRINGS, size=3, name="text").take,
+        {"numbers": np.array([0, 2], np.int64)},
+    ),
+    "search.StringTable.__init__": lambda: (_core.search.StringTable, {**TABLE, "name": "key"}),
+    "search.StringTable.check": lambda: (_core.search.StringTable(**TABLE, name="key").check, {}),
+    "search.StringTable.find": lambda: (_core.search.StringTable(**TABLE, name="key").find, {"key": "x"}),
+    "search.StringTable.find_all": lambda: (
+        _core.search.StringTable(**TABLE, name="key").find_all,
+        {"keys": ["x", "q"]},
+    ),
+    "search.StringTable.get": lambda: (_core.search.StringTable(**TABLE, name="key").get, {"number": 1}),
+    "search.StringTable.take": lambda: (
+        _core.search.StringTable(**TABLE, name="key").take,
+        {"numbers": np.array([0, 2], np.int64)},
+    ),
+    "search.TextStore.__init__": lambda: (_core.search.TextStore, {}),
+    "search.TextStore.add": lambda: (
+        _core.search.TextStore().add,
+        dict(texts=["a"], first_position=0, argument="documents"),
+    ),
+    "search.TextStore.finish": lambda: (_core.search.TextStore().finish, {}),
+    "search.add_up": lambda: (_core.search.add_up, {"texts": ["a", "b c"]}),
+    "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
+    "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
+    "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
+}
+
+
+# Where an array may have one of two dtypes, the other arrays follow.
+OTHER_DTYPES = {
+    ("projection.Projection.rows", "out"): [np.float64],
+    ("projection.Projection.transform", "X"): [np.float64],
+    ("projection.Projection.transform_csr", "indptr"): [np.int64],
+    ("projection.Projection.transform_csr", "indices"): [np.int64],
+    ("projection.Projection.transform_csr", "data"): [np.float32],
+    ("projection.simhash", "X"): [np.float64],
+    ("transport.emd", "cost"): [np.float32],
+}
