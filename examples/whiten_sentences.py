@@ -25,9 +25,9 @@ Vectors = NDArray[np.float64]
 N_WORDS, WINDOW = 4000, 5
 
 
-def read_pairs(path: Path) -> tuple[list[str], list[str], Vectors]:
+def read_pairs(folder: Path, name: str) -> tuple[list[str], list[str], Vectors]:
     """Both sides of the pairs, and how alike people found them (0 to 5)."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with (folder / "stsb-multi-mt" / f"stsb-en-{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     return [row[0] for row in rows], [row[1] for row in rows], np.array([float(row[2]) for row in rows])
 
@@ -71,18 +71,26 @@ def sentence_vectors(sentences: list[str], words: dict[str, Vectors]) -> Vectors
     return result
 
 
-def load(folder: Path, n_components: int = 256) -> dict[str, tuple[Vectors, Vectors, Vectors]]:
-    """Vectors of both sides and scores, for "train" and "dev"."""
-    pairs = {name: read_pairs(folder / "stsb-multi-mt" / f"stsb-en-{name}.csv") for name in ("train", "dev")}
-    texts = [split_words(sentence) for left, right, _ in pairs.values() for sentence in [*left, *right]]
+def read_texts(folder: Path) -> list[list[str]]:
+    """The words of the texts that word vectors are made of: the sentences of train and dev, and lines of WikiText-2."""
+    texts = []
+    for name in ("train", "dev"):
+        left, right, _ = read_pairs(folder, name)
+        texts += [split_words(sentence) for sentence in [*left, *right]]
     for name in ("valid", "test"):
         with (folder / "wikitext2" / f"{name}.txt").open(encoding="utf-8") as file:
             texts += [split_words(line) for line in file]
-    words = word_vectors([words for words in texts if words], n_components)
-    return {
-        name: (sentence_vectors(left, words), sentence_vectors(right, words), scores)
-        for name, (left, right, scores) in pairs.items()
-    }
+    return [words for words in texts if words]
+
+
+def load(folder: Path, n_components: int = 256) -> dict[str, tuple[Vectors, Vectors, Vectors]]:
+    """Vectors of both sides and scores, for "train" and "dev"."""
+    words = word_vectors(read_texts(folder), n_components)
+    data = {}
+    for name in ("train", "dev"):
+        left, right, scores = read_pairs(folder, name)
+        data[name] = sentence_vectors(left, words), sentence_vectors(right, words), scores
+    return data
 
 
 def main() -> int:
