@@ -6,21 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results, vector_charts
+from benchmarks.charts import COLOURS, draw_bars, draw_lines, finish
 from benchmarks.results import OURS, Record
 
-# Okabe and Ito's palette: told apart by readers with any kind of colour vision.
-COLOURS = {
-    "likewise": "#0072B2",
-    "bm25s": "#E69F00",
-    "tantivy": "#009E73",
-    "pisa-bmm": "#CC79A7",
-    "pisa-bmw": "#D55E00",
-    "pisa-maxscore": "#F0E442",
-    "lucene": "#56B4E9",
-    "numpy": "#999999",
-    "cython": "#000000",
-}
-HATCHES = {"numpy": "//", "cython": "\\\\"}
 CHARTED = ("likewise", "bm25s", "tantivy", "pisa-bmm", "lucene", "numpy", "cython")
 
 
@@ -75,20 +63,8 @@ def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list
     matplotlib.use("Agg")
     drawn = [_queries_chart(records, machine, folder), _growth_chart(records, machine, folder)]
     drawn.append(_ratio_chart(records, machine, folder))
-    drawn += vector_charts.draw(records, machine, folder, _finish)
+    drawn += vector_charts.draw(records, machine, folder)
     return [path for path in drawn if path is not None]
-
-
-def _finish(figure: Any, machine: dict[str, Any], path: Path) -> Path:
-    import matplotlib.pyplot as plt
-
-    versions = machine["versions"]
-    caption = f"{machine['processor']}, one pinned thread, {machine['date']}, likewise {versions.get('likewise', '')}"
-    figure.text(0.01, 0.005, caption, fontsize=7, color="#555555")
-    figure.tight_layout(rect=(0, 0.025, 1, 1))
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
 
 
 def _queries_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
@@ -102,29 +78,10 @@ def _queries_chart(records: list[Record], machine: dict[str, Any], folder: Path)
     figure, panels = plt.subplots(1, len(corpora), figsize=(6.5 * len(corpora), 4.2), squeeze=False)
     for panel, corpus in zip(panels[0], corpora, strict=True):
         tables = [r for r in records if r.group == "queries" and r.axes.get("corpus") == corpus]
-        names = [name for name in CHARTED if any(table.row(name) for table in tables)]
-        width = 0.8 / len(names)
-        for place, name in enumerate(names):
-            rows = [table.row(name) for table in tables]
-            panel.bar(
-                [i + (place - (len(names) - 1) / 2) * width for i in range(len(tables))],
-                [row.value if row else float("nan") for row in rows],
-                width * 0.92,
-                label=name,
-                color=COLOURS[name],
-                hatch=HATCHES.get(name, ""),
-                edgecolor="white",
-                linewidth=0.3,
-            )
-        panel.set_yscale("log")
-        panel.set_xticks(range(len(tables)), [f"{t.axes['setting']}\nk={t.axes['k']}" for t in tables])
-        panel.set_ylabel("microseconds per query")
-        panel.set_title(f"{corpus}: less is better", fontsize=10)
-        panel.grid(axis="y", alpha=0.3)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        labels = [f"{table.axes['setting']}\nk={table.axes['k']}" for table in tables]
+        draw_bars(panel, tables, CHARTED, labels, "microseconds per query", corpus)
     panels[0][0].legend(fontsize=8, frameon=False, ncols=2)
-    return _finish(figure, machine, folder / "queries.png")
+    return finish(figure, machine, folder / "queries.png")
 
 
 def _growth_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
@@ -137,20 +94,10 @@ def _growth_chart(records: list[Record], machine: dict[str, Any], folder: Path) 
     figure, panels = plt.subplots(1, len(settings), figsize=(5.5 * len(settings), 4.2), squeeze=False)
     for panel, setting in zip(panels[0], settings, strict=True):
         tables = [r for r in records if r.group == "growth" and r.axes["setting"] == setting]
-        tables.sort(key=lambda table: table.axes["n_docs"])
-        for marker, name in zip("osD^vPX", CHARTED, strict=True):
-            points = [(t.axes["n_docs"], row.value) for t in tables if (row := t.row(name))]
-            if points:
-                panel.plot(*zip(*points, strict=True), marker=marker, label=name, color=COLOURS[name], linewidth=1.6)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.set_xlabel("documents")
-        panel.set_ylabel("microseconds per query")
-        panel.set_title(f"synthetic corpus, {setting} queries, k=10", fontsize=10)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        title = f"synthetic corpus, {setting} queries, k=10"
+        draw_lines(panel, tables, CHARTED, "n_docs", ("documents", "microseconds per query"), title)
     panels[0][0].legend(fontsize=8, frameon=False)
-    return _finish(figure, machine, folder / "growth.png")
+    return finish(figure, machine, folder / "growth.png")
 
 
 def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
@@ -180,7 +127,7 @@ def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -
     panel.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "2356" else "")
     panel.set_xlabel("times faster (black: the bar to reach)")
     panel.spines[["top", "right"]].set_visible(False)
-    return _finish(figure, machine, folder / "ratios.png")
+    return finish(figure, machine, folder / "ratios.png")
 
 
 def write(path: Path, folder: Path) -> list[Path]:
