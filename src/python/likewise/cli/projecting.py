@@ -2,14 +2,13 @@
 
 import argparse
 import time
-from typing import Any
 
 import numpy as np
 
 from likewise.projection import RandomProjection, min_dim
 
-from .output import Output, human_bytes
-from .vectors import VectorFile, refuse_bad_output, write_vectors
+from .output import Output
+from .vectors import VectorFile, refuse_bad_output, transform_file
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -34,28 +33,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         projection.fit(vectors.blocks(output))
     else:
         projection.fit(np.zeros((1, vectors.n_features), vectors.dtype))
-    n_components, dtype = write_vectors(arguments.out, vectors.map(projection.transform, output), vectors.n_samples)
-    seconds = time.perf_counter() - start
-    report: dict[str, Any] = {
-        "path": arguments.out,
-        "n_samples": vectors.n_samples,
-        "n_features": vectors.n_features,
-        "n_components": n_components,
-        "dtype": str(dtype),
-        "method": projection.method_,
-        "seed": int(projection.seed_),
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(vectors.n_samples / seconds),
-    }
-    if output.json:
-        output.result_json(report)
-    else:
-        output.result(
-            f"{arguments.out}: {vectors.n_samples} rows, {vectors.n_features} -> {n_components} columns of {dtype}, "
-            f"{projection.method_}, seed {report['seed']}, "
-            f"{human_bytes(vectors.n_samples * n_components * dtype.itemsize)}, "
-            f"in {seconds:.2f} s ({report['rows_per_second']} rows/s)"
-        )
+    details = {"method": projection.method_, "seed": int(projection.seed_)}
+    transform_file(vectors, projection.transform, arguments.out, start, output, details)
     return 0
 
 

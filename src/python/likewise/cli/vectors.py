@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from likewise._progress import progress_bar
 from likewise.persistence.files import Directory, replace_file
 
-from .output import Output
+from .output import Output, human_bytes
 
 T = TypeVar("T")
 
@@ -120,6 +121,52 @@ def write_vectors(path: str, blocks: Iterable[NDArray[Any]], n_samples: int) -> 
 
     replace_file(Directory(place.parent), place.name, parts())
     return found[0]
+
+
+def transform_file(
+    source: VectorFile,
+    transform: Callable[[NDArray[Any]], NDArray[Any]],
+    path: str,
+    start: float,
+    output: Output,
+    details: dict[str, Any],
+) -> None:
+    """Write what a function makes of each block of a file, and report it.
+
+    Parameters
+    ----------
+    source : VectorFile
+    transform : callable
+        Of a block of rows, to as many rows.
+    path : str
+        The .npy file to write.
+    start : float
+        When the work began, by `time.perf_counter`.
+    output : Output
+    details : dict
+        What else the report names.
+    """
+    n_components, dtype = write_vectors(path, source.map(transform, output), source.n_samples)
+    seconds = time.perf_counter() - start
+    report: dict[str, Any] = {
+        "path": path,
+        "n_samples": source.n_samples,
+        "n_features": source.n_features,
+        "n_components": n_components,
+        "dtype": str(dtype),
+        **details,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(source.n_samples / seconds),
+    }
+    if output.json:
+        output.result_json(report)
+    else:
+        described = "".join(f", {name} {value}" for name, value in details.items())
+        output.result(
+            f"{path}: {source.n_samples} rows, {source.n_features} -> {n_components} columns of {dtype}{described}, "
+            f"{human_bytes(source.n_samples * n_components * dtype.itemsize)}, "
+            f"in {seconds:.2f} s ({report['rows_per_second']} rows/s)"
+        )
 
 
 def refuse_bad_output(path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from likewise.whitening import Whitening
 
 from .output import Output
-from .vectors import VectorFile, refuse_bad_output, write_vectors
+from .vectors import VectorFile, refuse_bad_output, transform_file
 
 
 def fit(arguments: argparse.Namespace, output: Output) -> int:
@@ -49,22 +49,5 @@ def apply(arguments: argparse.Namespace, output: Output) -> int:
     whitening = Whitening.load(arguments.model)
     whitening.set_params(n_threads=arguments.threads)
     vectors = VectorFile(arguments.input)
-    n_components, dtype = write_vectors(arguments.out, vectors.map(whitening.transform, output), vectors.n_samples)
-    seconds = time.perf_counter() - start
-    report: dict[str, Any] = {
-        "path": arguments.out,
-        "n_samples": vectors.n_samples,
-        "n_features": vectors.n_features,
-        "n_components": n_components,
-        "dtype": str(dtype),
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(vectors.n_samples / seconds),
-    }
-    if output.json:
-        output.result_json(report)
-    else:
-        output.result(
-            f"{arguments.out}: {vectors.n_samples} rows, {vectors.n_features} -> {n_components} columns of {dtype}, "
-            f"in {seconds:.2f} s ({report['rows_per_second']} rows/s)"
-        )
+    transform_file(vectors, whitening.transform, arguments.out, start, output, {})
     return 0
