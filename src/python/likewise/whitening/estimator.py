@@ -28,7 +28,8 @@ from .affine import AffineMap
 from .blas_threads import blas_threads
 from .hyper import Hyper
 from .moments import Moments, refuse_sparse
-from .state import State, read_model, solve
+from .state import State, solve
+from .storage import read_state, to_arrays
 
 Matrix = NDArray[np.float64]
 
@@ -156,8 +157,7 @@ class Whitening(Transformer):
             moments, names = self._gathered(Moments(), X)
             state = State(hyper, moments, None, 0, 0)
             solve(state)
-        assert moments.n_features is not None
-        self._remember(moments.n_features, names)
+        self._remember(state.n_features, names)
         self._state = state
         return self
 
@@ -273,9 +273,9 @@ class Whitening(Transformer):
         return moments
 
     def _set_statistics(self, hyper: Hyper, moments: Moments, names: Names | None) -> None:
-        assert moments.n_features is not None
-        self._remember(moments.n_features, names)
-        self._state = State(hyper, moments, None, 0, 0)
+        state = State(hyper, moments, None, 0, 0)
+        self._remember(state.n_features, names)
+        self._state = state
 
     # --- Applying ---
 
@@ -411,7 +411,7 @@ class Whitening(Transformer):
     def n_samples_seen_(self) -> int:
         """Number of rows learnt from."""
         self._require_fitted()
-        return self._state.n if self._state.moments is None else self._state.moments.n
+        return self._state.n_samples
 
     @property
     def moments_(self) -> Moments:
@@ -476,40 +476,14 @@ class Whitening(Transformer):
         persistence.write_container(target, self._KIND, *content, overwrite=overwrite)
 
     def _to_container(self, *, statistics: bool = True) -> tuple[str, dict[str, Any], dict[str, NDArray[Any]]]:
-        state = self._state
         arrays = names_to_bytes(getattr(self, "feature_names_in_", None))
-        if statistics and state.moments is not None:
-            arrays |= state.moments._to_arrays()
-        else:
-            solve(state)
-        if state.model is not None:
-            arrays |= {
-                "mean": state.model.mean,
-                "eigenvalues": state.model.eigenvalues,
-                "components": state.model.components,
-                "counts": np.array([self.n_samples_seen_, state.rank], np.int64),
-            }
-        return "1", state.hyper.to_params(), arrays
+        return "1", self._state.hyper.to_params(), arrays | to_arrays(self._state, statistics=statistics)
 
     @classmethod
     def _from_container(cls, container: Any) -> Self:
-        try:
-            hyper = Hyper.check(container.params)
-        except (TypeError, ValueError, KeyError) as error:
-            raise CorruptFileError(container.path, "params", f"expected those of a Whitening: {error}") from None
-        made = cls(**hyper.to_params())
-        moments = None
-        if "has_float32" in container.arrays:
-            moments = Moments()
-            moments._from_arrays(container)
-        state = State(hyper, moments, None, 0, 0)
-        if moments is None or "counts" in container.arrays:
-            read_model(container, state)
-        width = moments.n_features if moments is not None else None
-        if width is None:
-            assert state.model is not None
-            width = len(state.model.mean)
-        made._remember(width, names_from_bytes(container, width))
+        state = read_state(container)
+        made = cls(**state.hyper.to_params())
+        made._remember(state.n_features, names_from_bytes(container, state.n_features))
         made._state = state
         return made
 
