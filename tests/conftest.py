@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +110,24 @@ class Fresh:
 def fresh() -> Fresh:
     """Call with a program's text: what it prints in a fresh interpreter, at a CPU level if one is named."""
     return Fresh()
+
+
+SCIKIT_LEARN_CHECK = (
+    "a check of scikit-learn's, of"  # the name under which such a test records the class that it checks
+)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """State how many of scikit-learn's own checks each class passed."""
+    counts = {
+        outcome: Counter(
+            value
+            for report in terminalreporter.getreports(outcome)
+            for name, value in getattr(report, "user_properties", ())
+            if name == SCIKIT_LEARN_CHECK
+        )
+        for outcome in ("passed", "skipped", "failed")
+    }
+    for checked in sorted(set().union(*counts.values())):
+        figures = ", ".join(f"{counts[outcome][checked]} {outcome}" for outcome in counts)
+        terminalreporter.write_line(f"scikit-learn's checks of {checked}: {figures}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from likewise._estimator import Transformer, is_chunks, iterate_chunks, names_of
 from likewise.errors import NotFittedError
 from likewise.whitening import Whitening
+from tests.conftest import SCIKIT_LEARN_CHECK
 
 
 class Scale(Transformer):
@@ -191,7 +193,8 @@ with warnings.catch_warnings():  # that they do not inherit from BaseEstimator, 
 @pytest.mark.filterwarnings("ignore::likewise.errors.RankDeficiencyWarning")
 @pytest.mark.filterwarnings("ignore:Can't check dok sparse matrix:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*TypeError occurred during set_params:UserWarning")
-def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+def test_scikit_learns_checks(estimator: Any, check: Any, record_property: Callable[[str, object], None]) -> None:
+    record_property(SCIKIT_LEARN_CHECK, type(estimator).__name__)
     check(estimator)
 
 
@@ -204,7 +207,10 @@ FRAME_CHECKS = [
 @pytest.mark.parametrize("name", FRAME_CHECKS)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
 @pytest.mark.filterwarnings("ignore:X .* feature names, but .* was fitted:UserWarning")
-def test_scikit_learns_checks_of_frames(name: str, estimator: Any) -> None:
+def test_scikit_learns_checks_of_frames(
+    name: str, estimator: Any, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(SCIKIT_LEARN_CHECK, type(estimator).__name__)
     pytest.importorskip(name.rpartition("_")[2])
     getattr(sklearn_checks, name)(type(estimator).__name__, estimator)
 

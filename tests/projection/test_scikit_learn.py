@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from likewise.projection import RandomProjection
+from tests.conftest import SCIKIT_LEARN_CHECK
 
 checks = pytest.importorskip("sklearn.utils.estimator_checks")
 
@@ -34,14 +36,16 @@ with warnings.catch_warnings():  # that they do not inherit from BaseEstimator, 
 @each_check
 @pytest.mark.filterwarnings("ignore:Can't check dok sparse matrix:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*TypeError occurred during set_params:UserWarning")
-def test_its_checks(estimator: Any, check: Any) -> None:
+def test_its_checks(estimator: Any, check: Any, record_property: Callable[[str, object], None]) -> None:
+    record_property(SCIKIT_LEARN_CHECK, type(estimator).__name__)
     check(estimator)
 
 
 @pytest.mark.parametrize("name", FRAMES)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
 @pytest.mark.filterwarnings("ignore:X .* feature names, but .* was fitted:UserWarning")
-def test_its_checks_of_frames(name: str, estimator: Any) -> None:
+def test_its_checks_of_frames(name: str, estimator: Any, record_property: Callable[[str, object], None]) -> None:
+    record_property(SCIKIT_LEARN_CHECK, type(estimator).__name__)
     pytest.importorskip(name.rpartition("_")[2])
     getattr(checks, name)(type(estimator).__name__, estimator)
 
