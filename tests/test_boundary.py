@@ -19,7 +19,7 @@ import pytest
 import likewise
 from likewise import _core
 from likewise.errors import InternalError
-from tests.bound_calls import CALLS, INDEX, OTHER_DTYPES, PROJECTION, N
+from tests.bound_calls import CALLS, EXACT, INDEX, OTHER_DTYPES, PROJECTION, N
 
 
 def bound_functions() -> set[str]:
