@@ -166,8 +166,8 @@ CASE(masses_that_tie_do_not_cycle) {
   NetworkSimplex solver;
   for (const std::size_t n : {7, 30, 100}) {
     for (const std::size_t m : {7, 45, 100}) {
-      Problem p{std::vector<double>(n, 1.0 / static_cast<double>(n)), std::vector<double>(m, 1.0 / static_cast<double>(m)),
-                std::vector<double>(n * m, 3.0)};
+      const double row = 1.0 / static_cast<double>(n), column = 1.0 / static_cast<double>(m);
+      Problem p{std::vector<double>(n, row), std::vector<double>(m, column), std::vector<double>(n * m, 3.0)};
       check_optimal<double>(p, solver);
       for (std::size_t k = 0; k < n * m; ++k) p.cost[k] = static_cast<double>((k / m % 3 + k % m % 3) % 3);
       check_optimal<double>(p, solver);
@@ -274,7 +274,8 @@ CASE(many_problems_on_any_number_of_threads) {
                           kNoLimit, n_threads);
     for (std::size_t k = 0; k < n; ++k) CHECK(optimal[k] == 1 && std::abs(gap[k]) < 1e-12);
     std::vector<double> found = cost;
-    for (const std::vector<double>* part : {&gap, &u, &v, &masses}) found.insert(found.end(), part->begin(), part->end());
+    for (const std::vector<double>* part : {&gap, &u, &v, &masses})
+      found.insert(found.end(), part->begin(), part->end());
     if (expected.empty()) expected = found;
     CHECK(std::memcmp(found.data(), expected.data(), found.size() * sizeof(double)) == 0);
   }

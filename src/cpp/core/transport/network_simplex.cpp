@@ -141,7 +141,8 @@ void NetworkSimplex::hang_tree(const std::vector<std::int32_t>& rows, const std:
   order.push_back(root_);
   for (std::size_t done = 0; done < order.size(); ++done) {
     const std::int32_t node = order[done];
-    for (std::int32_t end = first[static_cast<std::size_t>(node)]; end >= 0; end = next[static_cast<std::size_t>(end)]) {
+    std::int32_t end = first[static_cast<std::size_t>(node)];
+    for (; end >= 0; end = next[static_cast<std::size_t>(end)]) {
       const auto arc = static_cast<std::size_t>(end) / 2;
       const std::int32_t other = end % 2 == 0 ? columns[arc] : rows[arc];
       if (other == nodes_[static_cast<std::size_t>(node)].parent) continue;
@@ -158,8 +159,8 @@ void NetworkSimplex::hang_tree(const std::vector<std::int32_t>& rows, const std:
   }
 }
 
-/// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the rows
-/// that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than its
+/// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the
+/// rows that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than its
 /// weight and the root all of these trifles: what has no flow then points to the root, as strong feasibility asks.
 template <class T>
 void NetworkSimplex::grow_first_tree(const T* cost) {

@@ -1,5 +1,6 @@
 """Optimal transport: how far apart are two distributions, by Sinkhorn's iterations or exactly?"""
 
 from .emo import EMOParts, emo_loss
+from .exact import EMDBatchResult, EMDResult, emd, emd_batch
 
-__all__ = ["EMOParts", "emo_loss"]
+__all__ = ["EMDBatchResult", "EMDResult", "EMOParts", "emd", "emd_batch", "emo_loss"]

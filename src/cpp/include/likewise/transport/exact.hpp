@@ -27,8 +27,8 @@ inline constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::ma
 
 /// The primal network simplex on the complete bipartite graph (Cunningham 1976; Bonneel et al. 2011 for transport).
 ///
-/// The basis is a spanning tree of rows and columns, kept strongly feasible (an arc without flow points to the root), so
-/// that degenerate pivots cannot cycle. Weights are counted in integer units, 2^-60 of the mass: flows are exact.
+/// The basis is a spanning tree of rows and columns, kept strongly feasible (an arc without flow points to the root),
+/// so that degenerate pivots cannot cycle. Weights are counted in integer units, 2^-60 of the mass: flows are exact.
 /// Potentials are read off the tree anew in every pivot and do not drift. The first tree is real and greedy: no
 /// artificial arcs, no big M. Beside the cost matrix, which is read in place, memory is O(n + m), kept from one problem
 /// to the next. One object serves one thread at a time; results depend on the problem alone.
@@ -43,8 +43,8 @@ class NetworkSimplex {
   /// The positive entries of the last plan, at most n + m - 1 of them, by rows, then columns.
   std::vector<PlanEntry> plan() const;
 
-  /// Potentials of the last problem, feasible at any iteration: u[i] + v[j] <= cost[i][j] to rounding; where the run was
-  /// optimal, equal where the plan is positive. Zero weights have finite potentials too.
+  /// Potentials of the last problem, feasible at any iteration: u[i] + v[j] <= cost[i][j] to rounding; where the run
+  /// was optimal, equal where the plan is positive. Zero weights have finite potentials too.
   template <class T>
   void duals(const T* cost, double* u, double* v) const;
 
