@@ -160,8 +160,8 @@ void NetworkSimplex::hang_tree(const std::vector<std::int32_t>& rows, const std:
 }
 
 /// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the
-/// rows that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than its
-/// weight and the root all of these trifles: what has no flow then points to the root, as strong feasibility asks.
+/// rows that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than
+/// its weight and the root all of these trifles: what has no flow then points to the root, as strong feasibility asks.
 template <class T>
 void NetworkSimplex::grow_first_tree(const T* cost) {
   const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
