@@ -11,5 +11,6 @@ void register_search_arrow(pybind11::module_& m);  // texts of Arrow producers
 void register_search(pybind11::module_& m);    // the index and its queries
 void register_search_keys(pybind11::module_& m);  // the documents' keys, and lists of strings
 void register_transport_exact(pybind11::module_& m);  // network simplex
+void register_transport_one_dimensional(pybind11::module_& m);  // points on the line
 
 }  // namespace likewise::bindings

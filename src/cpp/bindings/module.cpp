@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_search_keys(search);
   pybind11::module_ transport = m.def_submodule("transport");
   likewise::bindings::register_transport_exact(transport);
+  likewise::bindings::register_transport_one_dimensional(transport);
 }

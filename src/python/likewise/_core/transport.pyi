@@ -12,3 +12,11 @@ def emd(
     max_iter: int,
     n_threads: int,
 ) -> dict[str, NDArray[Any]]: ...
+def sorted_transport(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    a: NDArray[np.float64] | None,
+    b: NDArray[np.float64] | None,
+    p: float,
+    scale: float,
+) -> NDArray[np.float64]: ...
