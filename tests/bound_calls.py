@@ -83,6 +83,8 @@ EXACT = dict(
     cost=np.arange(7.0),
 )
 
+LINES = dict(x=np.arange(6.0).reshape(2, 3), y=np.arange(4.0).reshape(2, 2), a=np.full((2, 3), 1 / 3))
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
@@ -215,8 +217,15 @@ CALLS: dict[str, Callable[[], Call]] = {
     "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
     "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
     "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
+    "transport.sorted_transport": lambda: (
+        _core.transport.sorted_transport,
+        dict(**LINES, b=None, p=2.0, scale=1.0),
+    ),
 }
 
+
+# Arrays that may be left out.
+OPTIONAL = {("transport.sorted_transport", "a")}
 
 # Where an array may have one of two dtypes, the other arrays follow.
 OTHER_DTYPES = {
@@ -227,4 +236,5 @@ OTHER_DTYPES = {
     ("projection.Projection.transform_csr", "data"): [np.float32],
     ("projection.simhash", "X"): [np.float64],
     ("transport.emd", "cost"): [np.float32],
+    ("transport.sorted_transport", "x"): [np.float32],
 }
