@@ -84,6 +84,14 @@ EXACT = dict(
 )
 
 LINES = dict(x=np.arange(6.0).reshape(2, 3), y=np.arange(4.0).reshape(2, 2), a=np.full((2, 3), 1 / 3))
+WORDS = np.array([[0.5, -0.5, 1.0], [1.0, 1.5, 0.0], [-1.0, 0.0, 0.25], [0.0, 2.0, 0.0]])
+BAGS = dict(
+    vectors=WORDS,
+    terms=np.array([2, 0], np.int32),
+    indptr=np.array([0, 1, 1, 3], np.int64),
+    words=np.array([1, 0, 1], np.int32),
+    weights=np.array([1.0, 0.25, 0.75]),
+)
 
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
@@ -216,10 +224,31 @@ CALLS: dict[str, Callable[[], Call]] = {
     "search.add_up": lambda: (_core.search.add_up, {"texts": ["a", "b c"]}),
     "search.hash_integers": lambda: (_core.search.hash_integers, {"values": VALUES}),
     "search.pack_strings": lambda: (_core.search.pack_strings, {"strings": ["x", "y"]}),
+    "transport.DocumentIndex.__init__": lambda: (_core.transport.DocumentIndex, BAGS),
+    "transport.DocumentIndex.search": lambda: (
+        _core.transport.DocumentIndex(**BAGS).search,
+        dict(words=np.array([3, 0], np.int64), counts=np.array([1.0, 2.0]), k=2, n_threads=1),
+    ),
+    "transport.document_distance": lambda: (
+        _core.transport.document_distance,
+        dict(
+            kind="word_movers",
+            vectors=WORDS,
+            words_a=np.array([0, 1, 0], np.int64),
+            counts_a=np.array([1.0, 2.0, 0.5]),
+            words_b=np.array([2, 3], np.int64),
+            counts_b=np.array([1.0, 0.0]),
+            normalize=True,
+        ),
+    ),
     "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
     "transport.sorted_transport": lambda: (
         _core.transport.sorted_transport,
         dict(**LINES, b=None, p=2.0, scale=1.0),
+    ),
+    "transport.prepare_vectors": lambda: (
+        _core.transport.prepare_vectors,
+        dict(vectors=WORDS, normalize=False, out=np.zeros((4, 3)), n_threads=1),
     ),
 }
 
@@ -235,6 +264,9 @@ OTHER_DTYPES = {
     ("projection.Projection.transform_csr", "indices"): [np.int64],
     ("projection.Projection.transform_csr", "data"): [np.float32],
     ("projection.simhash", "X"): [np.float64],
+    ("transport.DocumentIndex.__init__", "vectors"): [np.float32],
+    ("transport.document_distance", "vectors"): [np.float32],
     ("transport.emd", "cost"): [np.float32],
     ("transport.sorted_transport", "x"): [np.float32],
+    ("transport.prepare_vectors", "vectors"): [np.float32],
 }

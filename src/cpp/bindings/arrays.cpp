@@ -26,6 +26,13 @@ std::string describe(const py::handle& value) {
   return text + ']';
 }
 
+std::shared_ptr<const void> keep_alive(py::object object) {
+  return {new py::object(std::move(object)), [](const void* p) {
+            const py::gil_scoped_acquire gil;
+            delete static_cast<const py::object*>(p);
+          }};
+}
+
 py::array check_array(const py::handle& value, const char* argument, const py::dtype& dtype, int rank, bool writeable) {
   const auto refuse = [&](const std::string& expected) -> boundary_error {
     return boundary_error(std::string(argument) + ": expected " + expected + ", got " + describe(value));

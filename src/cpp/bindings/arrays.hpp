@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ std::string describe(const pybind11::handle& value);
 
 /// A str of UTF-8. Throws corrupt_error naming the array where it is none: only a full check looks at the text.
 pybind11::str decode(std::string_view text, const std::string& array);
+
+/// Keeps Python objects alive from any thread.
+std::shared_ptr<const void> keep_alive(pybind11::object object);
 
 /// The array behind `value`, if it is canonical with this dtype and rank; boundary_error naming the argument otherwise.
 pybind11::array check_array(const pybind11::handle& value, const char* argument, const pybind11::dtype& dtype, int rank,

@@ -12,5 +12,6 @@ void register_search(pybind11::module_& m);    // the index and its queries
 void register_search_keys(pybind11::module_& m);  // the documents' keys, and lists of strings
 void register_transport_exact(pybind11::module_& m);  // network simplex
 void register_transport_one_dimensional(pybind11::module_& m);  // points on the line
+void register_transport_documents(pybind11::module_& m);  // Word Mover's Distance
 
 }  // namespace likewise::bindings

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, m) {
   pybind11::module_ transport = m.def_submodule("transport");
   likewise::bindings::register_transport_exact(transport);
   likewise::bindings::register_transport_one_dimensional(transport);
+  likewise::bindings::register_transport_documents(transport);
 }

@@ -106,11 +106,49 @@ struct ExactTable {
   ExactKernels<double> f64;
 };
 
+inline constexpr std::size_t kQueryLanes = 16;  // words of a query whose distances lie together
+
+/// Word Mover's Distance. A table of distances has one row a word and `stride`, a multiple of 16, columns: the words of
+/// the query; columns behind its last word repeat its first one and weigh nothing.
+template <class T>
+struct DocumentKernels {
+  /// out[j * stride + i] = |vectors[rows[j]] - query word i|, where the query's words are columns of `queries`
+  /// (dim x stride); nearest[j] = the least of row j. Returns the largest distance. 3 operations a coordinate and
+  /// register; the order of additions is fixed, so that a distance is the same bits wherever it is taken.
+  T (*distances)(const T* vectors, const std::int32_t* rows, std::size_t n, std::size_t dim, const T* queries,
+                 std::size_t stride, T* out, T* nearest);
+  /// For document d, whose words (rows of the table) are indptr[d] ... indptr[d + 1] - 1, at least one: forward[d], the
+  /// cost of moving each of its words to the nearest of the query; backward[d], of each word of the query to the
+  /// nearest of the document; improved[d] >= forward[d], a bound by the potentials that belong to `forward`.
+  void (*bounds)(const T* distances, const T* nearest, std::size_t stride, const std::int64_t* indptr,
+                 const std::int32_t* words, const double* weights, const double* query_weights, std::size_t n,
+                 double* forward, double* backward, double* improved);
+  /// One step of dual ascent for one document: v_j = min_i (D_ji - potentials[i]), next[i] = min_j (D_ji - v_j).
+  /// Returns sum_j weights[j] v_j; with the weighted sum of `next` it bounds the distance from below.
+  double (*transform)(const T* distances, std::size_t stride, const std::int32_t* words, const double* weights,
+                      std::size_t n, const T* potentials, T* next);
+  /// out[j * stride + i] = exp(-scale * distance i of row rows[j]).
+  void (*affinities)(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride, T scale,
+                     float* out);
+  /// Sum of squares in float64.
+  double (*squared_length)(const T* x, std::size_t n);
+};
+
+struct DocumentTable {
+  DocumentKernels<float> f32;
+  DocumentKernels<double> f64;
+  /// Sinkhorn's half steps of one document, n rows of affinities: v_j = weights[j] / sum_i K_ji scaling[i], and
+  /// sums[i] += K_ji v_j.
+  void (*sweep)(const float* affinities, std::size_t n, std::size_t stride, const double* weights,
+                const float* scaling, float* sums);
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
   ProjectionTable projection;
   ExactTable exact;
+  DocumentTable documents;
 };
 
 #if defined(__x86_64__)
@@ -124,6 +162,7 @@ struct Table {
   extern const SearchKernels search_kernels;     \
   extern const ProjectionTable projection_kernels; \
   extern const ExactTable exact_kernels;         \
+  extern const DocumentTable document_kernels; \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

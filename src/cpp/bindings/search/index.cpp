@@ -32,14 +32,6 @@ search::Variant variant_of(const std::string& name) {
   throw value_error("variant: expected lucene, robertson, atire, bm25l, bm25+, bm25 or okapi, got '" + name + "'");
 }
 
-/// Keeps Python objects alive from any thread.
-std::shared_ptr<const void> keep_alive(py::object object) {
-  return {new py::object(std::move(object)), [](const void* p) {
-            const py::gil_scoped_acquire gil;
-            delete static_cast<const py::object*>(p);
-          }};
-}
-
 std::unique_ptr<Index> validate(const py::dict& arrays, const std::string& variant, double k1, double b, double delta,
                                 bool nonoccurrence, bool float64, bool full, std::optional<std::uint64_t> n_tokens,
                                 const py::object& before_block) {

@@ -20,3 +20,26 @@ def sorted_transport(
     p: float,
     scale: float,
 ) -> NDArray[np.float64]: ...
+def document_distance(
+    kind: str,
+    vectors: NDArray[Any],
+    words_a: NDArray[np.int64],
+    counts_a: NDArray[np.float64],
+    words_b: NDArray[np.int64],
+    counts_b: NDArray[np.float64],
+    normalize: bool,
+) -> float: ...
+def prepare_vectors(vectors: NDArray[Any], normalize: bool, out: NDArray[Any], n_threads: int) -> int: ...
+
+class DocumentIndex:
+    def __init__(
+        self,
+        vectors: NDArray[Any],
+        terms: NDArray[np.int32],
+        indptr: NDArray[np.int64],
+        words: NDArray[np.int32],
+        weights: NDArray[np.float64],
+    ) -> None: ...
+    def search(
+        self, words: NDArray[np.int64], counts: NDArray[np.float64], k: int, n_threads: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int, int]: ...

@@ -53,6 +53,10 @@ KINDS: dict[tuple[str, str], Kind] = {
         check="likewise.projection.estimator:problems",
     ),
     ("search.segment", "1"): Kind(load=None, check="likewise.search.storage.checking:segment_problems"),
+    ("transport.wmd_index", "1"): Kind(
+        load="likewise.transport.wmd_index:WMDIndex._from_container",
+        check="likewise.transport.wmd_index:check_wmd_index",
+    ),
     ("whitening", "1"): Kind(
         load="likewise.whitening.estimator:Whitening._from_container",
         check="likewise.whitening.estimator:check_whitening",

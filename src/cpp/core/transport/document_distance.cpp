@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "core/thread_pool.hpp"
+#include "core/transport/documents.hpp"
+
+namespace likewise::transport {
+namespace {
+
+constexpr double kNoMass = 1e-14;  // what rounding leaves of weights that cancel
+
+template <class T>
+T largest_magnitude(const T* x, std::size_t n) {
+  T lanes[16] = {};
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (std::size_t c = 0; c < 16; ++c) lanes[c] = std::max(lanes[c], std::abs(x[i + c]));
+  for (; i < n; ++i) lanes[0] = std::max(lanes[0], std::abs(x[i]));
+  return *std::max_element(std::begin(lanes), std::end(lanes));
+}
+
+/// A power of two that brings a magnitude into [1, 2); its exponent.
+template <class T>
+int exponent_of(T magnitude) {
+  return magnitude > 0 ? std::ilogb(magnitude) : 0;
+}
+
+template <class T>
+void scale_row(const T* x, std::size_t n, int exponent, T* out) {
+  if (exponent == 0) {
+    std::copy(x, x + n, out);
+    return;
+  }
+  constexpr int kSafe = sizeof(T) == 4 ? 100 : 1000;  // beyond, the factor itself has no representation
+  if (std::abs(exponent) > kSafe) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = std::ldexp(x[i], -exponent);
+    return;
+  }
+  const T factor = std::ldexp(T(1), -exponent);
+  for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * factor;
+}
+
+template <class T>
+void normalize_row(const T* x, std::size_t n, T* out) {
+  const T magnitude = largest_magnitude(x, n);
+  // Squares of usual values fit as they are; the same bits for a row and a multiple of it by a power of two.
+  scale_row(x, n, exponent_of(magnitude), out);
+  if (magnitude == 0) return;
+  const double factor = 1.0 / std::sqrt(document_kernels<T>().squared_length(out, n));
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(static_cast<double>(out[i]) * factor);
+}
+
+}  // namespace
+
+template <class T>
+int prepare_vectors(const T* vectors, std::size_t n, std::size_t dim, bool normalize, T* out, unsigned n_threads) {
+  constexpr std::size_t kRows = 256;
+  const int exponent = normalize ? 0 : exponent_of(largest_magnitude(vectors, n * dim));
+  parallel_for((n + kRows - 1) / kRows, n_threads, [&](std::size_t block) {
+    poll_interrupt();
+    for (std::size_t i = block * kRows; i < std::min(n, (block + 1) * kRows); ++i) {
+      if (normalize) {
+        normalize_row(vectors + i * dim, dim, out + i * dim);
+      } else {
+        scale_row(vectors + i * dim, dim, exponent, out + i * dim);
+      }
+    }
+  });
+  return exponent;
+}
+
+Words distinct_words(const Bag& bag, std::size_t n_words, const char* argument) {
+  const std::string name(argument);
+  if (bag.counts.size != 0 && bag.counts.size != bag.words.size)
+    throw value_error(name + ": expected one count a word, got " + std::to_string(bag.counts.size) + " counts of " +
+                      std::to_string(bag.words.size) + " words");
+  std::vector<std::pair<std::int64_t, double>> all(bag.words.size);
+  double sum = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i] = {bag.words[i], bag.counts.size == 0 ? 1.0 : bag.counts[i]};  // first: the caller's array may change
+    if (all[i].first < 0 || static_cast<std::uint64_t>(all[i].first) >= n_words)
+      throw value_error(name + ": expected words from 0 to " + std::to_string(n_words) + " - 1, got " +
+                        std::to_string(all[i].first) + " at position " + std::to_string(i));
+    if (!(all[i].second >= 0) || !std::isfinite(all[i].second))
+      throw value_error(name + ": expected finite counts >= 0, got another at position " + std::to_string(i));
+    sum += all[i].second;
+  }
+  if (!(sum > 0)) throw value_error(name + ": expected a document with words, got none");
+  std::stable_sort(all.begin(), all.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  Words found;
+  double total = 0;
+  for (const auto& [word, count] : all) {
+    if (count == 0) continue;
+    const double scaled = std::isfinite(sum) ? count : count / static_cast<double>(all.size()) / 2;
+    total += scaled;
+    if (!found.words.empty() && found.words.back() == word) {
+      found.weights.back() += scaled;
+    } else {
+      found.words.push_back(word);
+      found.weights.push_back(scaled);
+    }
+  }
+  for (double& w : found.weights) w /= total;
+  return found;
+}
+
+template <class T>
+QueryColumns<T>::QueryColumns(const T* vectors, std::size_t dim, const Words& query)
+    : n(query.words.size()),
+      stride((n + kernels::kQueryLanes - 1) / kernels::kQueryLanes * kernels::kQueryLanes),
+      columns(dim * stride),
+      weights(stride) {
+  std::copy(query.weights.begin(), query.weights.end(), weights.begin());
+  for (std::size_t i = 0; i < stride; ++i) {
+    const T* row = vectors + static_cast<std::size_t>(query.words[i < n ? i : 0]) * dim;
+    for (std::size_t h = 0; h < dim; ++h) columns[h * stride + i] = row[h];
+  }
+}
+
+template <class T>
+double DocumentSolver<T>::solve(const T* distances, const QueryColumns<T>& query, const std::int32_t* words,
+                                const double* weights, std::size_t n) {
+  a_.assign(weights, weights + n);
+  b_.assign(query.weights.begin(), query.weights.begin() + static_cast<std::ptrdiff_t>(query.n));
+  const auto row_of = [&](std::size_t j) { return distances + static_cast<std::size_t>(words[j]) * query.stride; };
+  // Distances obey the triangle inequality, so that mass at the same place may as well stay.
+  for (std::size_t j = 0; j < n; ++j)
+    for (std::size_t i = 0; i < query.n; ++i)
+      if (row_of(j)[i] == 0) {
+        const double staying = std::min(a_[j], b_[i]);
+        a_[j] -= staying;
+        b_[i] -= staying;
+      }
+  const auto keep = [](std::vector<double>& mass, std::vector<std::size_t>& kept) {
+    kept.clear();
+    double sum = 0;
+    for (std::size_t i = 0; i < mass.size(); ++i)
+      if (mass[i] > kNoMass) {
+        sum += mass[i];
+        mass[kept.size()] = mass[i];
+        kept.push_back(i);
+      }
+    mass.resize(kept.size());
+    return sum;
+  };
+  const double mass_a = keep(a_, rows_), mass_b = keep(b_, columns_);
+  if (a_.empty() || b_.empty()) return 0;
+  *std::max_element(b_.begin(), b_.end()) += mass_a - mass_b;
+  double cost = 0;
+  if (a_.size() == 1) {
+    for (std::size_t i = 0; i < b_.size(); ++i) cost += b_[i] * static_cast<double>(row_of(rows_[0])[columns_[i]]);
+    return cost;
+  }
+  if (b_.size() == 1) {
+    for (std::size_t j = 0; j < a_.size(); ++j) cost += a_[j] * static_cast<double>(row_of(rows_[j])[columns_[0]]);
+    return cost;
+  }
+  cost_.resize(a_.size() * b_.size());
+  for (std::size_t j = 0; j < a_.size(); ++j)
+    for (std::size_t i = 0; i < b_.size(); ++i) cost_[j * b_.size() + i] = row_of(rows_[j])[columns_[i]];
+  return simplex_.solve<T>(a_, b_, cost_.data()).cost;
+}
+
+template <class T>
+double document_distance(DocumentDistance kind, span<const T> vectors, std::size_t dim, const Bag& bag_a,
+                         const Bag& bag_b, bool normalize) {
+  const std::size_t n_words = dim == 0 ? 0 : vectors.size / dim;
+  const Words words_a = distinct_words(bag_a, n_words, "doc_a"), words_b = distinct_words(bag_b, n_words, "doc_b");
+  const std::size_t n = words_a.words.size(), m = words_b.words.size();
+  std::vector<T> given((n + m) * dim), rows(given.size());
+  for (std::size_t i = 0; i < n + m; ++i) {
+    const auto word = static_cast<std::size_t>(i < n ? words_a.words[i] : words_b.words[i - n]);
+    std::copy(vectors.data + word * dim, vectors.data + (word + 1) * dim, given.data() + i * dim);
+    if (normalize && largest_magnitude(given.data() + i * dim, dim) == 0)
+      throw value_error("vectors: expected a vector other than zero, got zero at row " + std::to_string(word));
+  }
+  const int exponent = prepare_vectors(given.data(), n + m, dim, normalize, rows.data(), 1);
+  if (kind == DocumentDistance::centroid) {
+    double squares = 0;
+    for (std::size_t h = 0; h < dim; ++h) {
+      double difference = 0;
+      for (std::size_t i = 0; i < n; ++i) difference += words_a.weights[i] * static_cast<double>(rows[i * dim + h]);
+      for (std::size_t i = 0; i < m; ++i)
+        difference -= words_b.weights[i] * static_cast<double>(rows[(n + i) * dim + h]);
+      squares += difference * difference;
+    }
+    return std::ldexp(std::sqrt(squares), exponent);
+  }
+  Words of_query;
+  of_query.words.resize(m);
+  std::iota(of_query.words.begin(), of_query.words.end(), static_cast<std::int64_t>(n));
+  of_query.weights = words_b.weights;
+  const QueryColumns<T> query(rows.data(), dim, of_query);
+  std::vector<std::int32_t> positions(n);
+  std::iota(positions.begin(), positions.end(), 0);
+  std::vector<T> distances(n * query.stride), nearest(n);
+  const auto& kernels = document_kernels<T>();
+  kernels.distances(rows.data(), positions.data(), n, dim, query.columns.data(), query.stride, distances.data(),
+                    nearest.data());
+  if (kind == DocumentDistance::relaxed) {
+    const std::int64_t all[2] = {0, static_cast<std::int64_t>(n)};
+    double forward = 0, backward = 0, improved = 0;
+    kernels.bounds(distances.data(), nearest.data(), query.stride, all, positions.data(), words_a.weights.data(),
+                   query.weights.data(), 1, &forward, &backward, &improved);
+    return std::ldexp(std::max(forward, backward), exponent);
+  }
+  DocumentSolver<T> solver;
+  return std::ldexp(solver.solve(distances.data(), query, positions.data(), words_a.weights.data(), n), exponent);
+}
+
+#define LIKEWISE_INSTANTIATE(T)                                                                                     \
+  template int prepare_vectors(const T*, std::size_t, std::size_t, bool, T*, unsigned);                             \
+  template struct QueryColumns<T>;                                                                                  \
+  template class DocumentSolver<T>;                                                                                 \
+  template double document_distance(DocumentDistance, span<const T>, std::size_t, const Bag&, const Bag&, bool);
+LIKEWISE_INSTANTIATE(float)
+LIKEWISE_INSTANTIATE(double)
+#undef LIKEWISE_INSTANTIATE
+
+}  // namespace likewise::transport

@@ -1,0 +1,181 @@
+// Inner loops of Word Mover's Distance: distances of words to the words of a query, and the lower bounds that follow
+// from them. The words of the query lie in the lanes, 16 (or a multiple, `stride`) a row of the table, so that a word
+// of a document is one load of neighbouring distances, and no sum across a register is needed. Lanes behind the last
+// word of the query repeat its first word and weigh nothing.
+#include "kernels/simd.hpp"
+#include "kernels/table.hpp"
+
+namespace likewise::kernels::LIKEWISE_LEVEL {
+namespace {
+
+template <class T>
+inline constexpr std::size_t parts = kQueryLanes / lanes<T>;  // registers of 16 distances
+
+constexpr std::size_t kChains = 4;  // sums that do not wait for one another; part of the result, so the same everywhere
+
+template <class T>
+inline void add_square(vec<T>& sum, T word, vec<T> query) {
+  const vec<T> d = broadcast(word) - query;
+  sum += d * d;
+}
+
+/// One register of query words against N rows at once.
+template <class T, std::size_t N>
+inline void distances_of(const T* const* rows, std::size_t dim, const T* queries, std::size_t stride, T* out) {
+  vec<T> sums[N][kChains] = {};
+  std::size_t h = 0;
+  for (; h + kChains <= dim; h += kChains)
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < kChains; ++c) {
+      const vec<T> q = load(queries + (h + c) * stride);
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < N; ++r) add_square<T>(sums[r][c], rows[r][h + c], q);
+    }
+  for (std::size_t c = 0; h < dim; ++h, ++c) {
+    const vec<T> q = load(queries + h * stride);
+    for (std::size_t r = 0; r < N; ++r) add_square<T>(sums[r][c], rows[r][h], q);
+  }
+  for (std::size_t r = 0; r < N; ++r)
+    store(out + r * stride, square_root<T>((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3])));
+}
+
+template <class T>
+T distances(const T* vectors, const std::int32_t* rows, std::size_t n, std::size_t dim, const T* queries,
+            std::size_t stride, T* out, T* nearest) {
+  constexpr std::size_t kRows = kBytes == 64 ? 4 : 2;  // with their chains, half of the registers
+  T largest = 0;
+  for (std::size_t j = 0; j < n;) {
+    const std::size_t count = n - j < kRows ? 1 : kRows;
+    const T* at[kRows];
+    for (std::size_t r = 0; r < count; ++r) at[r] = vectors + static_cast<std::size_t>(rows[j + r]) * dim;
+    for (std::size_t i = 0; i < stride; i += lanes<T>) {
+      if (count == kRows) {
+        distances_of<T, kRows>(at, dim, queries + i, stride, out + j * stride + i);
+      } else {
+        distances_of<T, 1>(at, dim, queries + i, stride, out + j * stride + i);
+      }
+    }
+    for (const std::size_t end = j + count; j < end; ++j) {
+      vec<T> low = load(out + j * stride), high = low;
+      for (std::size_t i = lanes<T>; i < stride; i += lanes<T>) {
+        const vec<T> d = load(out + j * stride + i);
+        low = minimum(low, d);
+        high = minimum(-d, high);
+      }
+      nearest[j] = smallest<T>(low);
+      for (std::size_t i = 0; i < lanes<T>; ++i) largest = high[i] > largest ? high[i] : largest;
+    }
+  }
+  return largest;
+}
+
+/// Sum of weights[i] * values[i] of 16 lanes.
+template <class T>
+inline double weigh(const double* weights, const vec<T>* values) {
+  alignas(64) T v[kQueryLanes];
+  for (std::size_t p = 0; p < parts<T>; ++p) store(v + p * lanes<T>, values[p]);
+  double sums[4] = {};
+  for (std::size_t i = 0; i < kQueryLanes; i += 4)
+    for (std::size_t c = 0; c < 4; ++c) sums[c] += weights[i + c] * static_cast<double>(v[i + c]);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+template <class T>
+void bounds(const T* distances, const T* nearest, std::size_t stride, const std::int64_t* indptr,
+            const std::int32_t* words, const double* weights, const double* query_weights, std::size_t n,
+            double* forward, double* backward, double* improved) {
+  for (std::size_t d = 0; d < n; ++d) {
+    const std::size_t begin = static_cast<std::size_t>(indptr[d]), end = static_cast<std::size_t>(indptr[d + 1]);
+    double sums[4] = {};
+    for (std::size_t p = begin; p < end; ++p)
+      sums[p % 4] += weights[p] * static_cast<double>(nearest[words[p]]);
+    const double moved = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    double to_query = 0, rest = 0;
+    for (std::size_t i = 0; i < stride; i += kQueryLanes) {
+      vec<T> low[parts<T>], excess[parts<T>];
+      for (std::size_t q = 0; q < parts<T>; ++q) low[q] = excess[q] = broadcast(std::numeric_limits<T>::max());
+      for (std::size_t p = begin; p < end; ++p) {
+        const std::size_t word = static_cast<std::size_t>(words[p]);
+        const T* row = distances + word * stride + i;
+        const vec<T> base = broadcast(nearest[word]);
+#pragma GCC unroll 8
+        for (std::size_t q = 0; q < parts<T>; ++q) {
+          const vec<T> v = load(row + q * lanes<T>);
+          low[q] = minimum(low[q], v);
+          excess[q] = minimum(excess[q], v - base);
+        }
+      }
+      to_query += weigh<T>(query_weights + i, low);
+      rest += weigh<T>(query_weights + i, excess);
+    }
+    forward[d] = moved;
+    backward[d] = to_query;
+    improved[d] = moved + rest;
+  }
+}
+
+template <class T>
+double transform(const T* distances, std::size_t stride, const std::int32_t* words, const double* weights,
+                 std::size_t n, const T* potentials, T* next) {
+  double sum = 0;
+  for (std::size_t p = 0; p < n; ++p) {
+    const T* row = distances + static_cast<std::size_t>(words[p]) * stride;
+    vec<T> low = load(row) - load(potentials);
+    for (std::size_t i = lanes<T>; i < stride; i += lanes<T>) low = minimum(low, load(row + i) - load(potentials + i));
+    const T v = smallest<T>(low);
+    sum += weights[p] * static_cast<double>(v);
+    const vec<T> all = broadcast(v);
+    for (std::size_t i = 0; i < stride; i += lanes<T>) {
+      const vec<T> slack = load(row + i) - all;
+      store(next + i, p == 0 ? slack : minimum(load(next + i), slack));
+    }
+  }
+  return sum;
+}
+
+template <class T>
+void affinities(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride, T scale, float* out) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const T* row = distances + static_cast<std::size_t>(rows[j]) * stride;
+    for (std::size_t i = 0; i < stride; i += lanes<float>) {
+      vec<float> d;
+      if constexpr (sizeof(T) == 4) {
+        d = load(row + i);
+      } else {
+        for (std::size_t l = 0; l < lanes<float>; ++l) d[l] = static_cast<float>(row[i + l]);
+      }
+      store(out + j * stride + i, exp(d * broadcast(static_cast<float>(-scale))));
+    }
+  }
+}
+
+void sweep(const float* affinities, std::size_t n, std::size_t stride, const double* weights, const float* scaling,
+           float* sums) {
+  for (std::size_t j = 0; j < n; ++j) {
+    const float* row = affinities + j * stride;
+    vec<float> sum = load(row) * load(scaling);
+    for (std::size_t i = lanes<float>; i < stride; i += lanes<float>) sum += load(row + i) * load(scaling + i);
+    const vec<float> v = broadcast(static_cast<float>(weights[j]) / sum_lanes<float>(sum));
+    for (std::size_t i = 0; i < stride; i += lanes<float>) store(sums + i, load(sums + i) + load(row + i) * v);
+  }
+}
+
+template <class T>
+double squared_length(const T* x, std::size_t n) {
+  double sums[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (std::size_t c = 0; c < 8; ++c) sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(x[i + c]);
+  for (std::size_t c = 0; i < n; ++i, ++c) sums[c] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+}  // namespace
+
+const DocumentTable document_kernels = {
+    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>},
+    {distances<double>, bounds<double>, transform<double>, affinities<double>, squared_length<double>},
+    sweep,
+};
+
+}  // namespace likewise::kernels::LIKEWISE_LEVEL
