@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks import corpora, vectors
 from benchmarks.measure import pinned
+from benchmarks.transport.emo_contestants import emo_task
 
 
 class ContestantError(RuntimeError):
@@ -178,6 +179,7 @@ TASKS = {
     "open": open_task,
     "project": vectors.project_task,
     "whiten": vectors.whiten_task,
+    "emo": emo_task,
 }
 
 

@@ -93,6 +93,25 @@ BAGS = dict(
     weights=np.array([1.0, 0.25, 0.75]),
 )
 
+
+def emo_arguments() -> dict[str, Any]:
+    return dict(
+        logits=ROWS,
+        rows=np.array([0, 1, -1], np.int64),
+        targets=np.array([5, 0, 2], np.int64),
+        soft_targets=np.full((3, 6), 1 / 6, np.float32),
+        cosines=ROWS[:2],
+        cached=ROWS[1:],
+        inverse_norms=np.ones(6, np.float32),
+        mixing="balanced",
+        alpha=1.0,
+        beta=1.0,
+        scale=1.0,
+        out=np.zeros((3, 6), np.float32),
+        n_threads=1,
+    )
+
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
@@ -241,6 +260,8 @@ CALLS: dict[str, Callable[[], Call]] = {
             normalize=True,
         ),
     ),
+    "transport.emo": lambda: (_core.transport.emo, emo_arguments()),
+    "transport.row_squares": lambda: (_core.transport.row_squares, dict(X=ROWS, out=np.zeros(3), n_threads=1)),
     "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
     "transport.sorted_transport": lambda: (
         _core.transport.sorted_transport,
@@ -269,4 +290,6 @@ OTHER_DTYPES = {
     ("transport.emd", "cost"): [np.float32],
     ("transport.sorted_transport", "x"): [np.float32],
     ("transport.prepare_vectors", "vectors"): [np.float32],
+    ("transport.emo", "logits"): [np.float64],
+    ("transport.row_squares", "X"): [np.float64],
 }

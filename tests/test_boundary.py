@@ -19,7 +19,7 @@ import pytest
 import likewise
 from likewise import _core
 from likewise.errors import InternalError
-from tests.bound_calls import CALLS, EXACT, INDEX, OPTIONAL, OTHER_DTYPES, PROJECTION, N
+from tests.bound_calls import CALLS, EXACT, INDEX, OPTIONAL, OTHER_DTYPES, PROJECTION, ROWS, N, emo_arguments
 
 
 def bound_functions() -> set[str]:
@@ -204,6 +204,29 @@ def test_projections_refuse_shapes_that_do_not_fit() -> None:
     for first in (4, 6, 2**62):
         with pytest.raises(InternalError, match="^first: expected rows below 6, got"):
             PROJECTION.rows(first, np.zeros((3, 16)))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (dict(rows=np.array([0, 4, 0], np.int64)), ValueError, "rows: expected integers from -1"),
+        (dict(rows=np.array([0, -2, 0], np.int64)), ValueError, "rows: expected integers from -1"),
+        (dict(targets=np.array([0, 6, 0], np.int64), soft_targets=ROWS[:0]), ValueError, "targets: .*got 6"),
+        (dict(targets=np.array([0, -1, 0], np.int64), soft_targets=ROWS[:0]), ValueError, "targets: .*got -1"),
+        (dict(rows=np.zeros(2, np.int64)), InternalError, "rows: expected length 3"),
+        (dict(targets=np.zeros(4, np.int64)), InternalError, "targets: expected length 3"),
+        (dict(soft_targets=ROWS[:2]), InternalError, "soft_targets: expected length 3"),
+        (dict(cosines=ROWS[:, :5].copy()), InternalError, "cosines: expected length 6"),
+        (dict(cached=ROWS[:, :5].copy()), InternalError, "cached: expected length 6"),
+        (dict(inverse_norms=np.ones(5, np.float32)), InternalError, "inverse_norms: expected length 6"),
+        (dict(out=np.zeros((2, 6), np.float32)), InternalError, "out: expected length 3"),
+        (dict(out=np.zeros((3, 5), np.float32)), InternalError, "out: expected length 6"),
+        (dict(mixing="clamped"), ValueError, "mixing: expected none"),
+    ],
+)
+def test_tokens_that_do_not_fit_together_are_refused(change: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        _core.transport.emo(**{**emo_arguments(), **change})
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,11 @@ def emo_reference(
     e = np.asarray(embedding, np.float64)
     norms = np.linalg.norm(e, axis=1, keepdims=True)
     e = np.divide(e, norms, out=np.zeros_like(e), where=norms > 0)
-    p = np.eye(len(e))[t] if soft_targets is None else np.asarray(soft_targets, np.float64)
+    if soft_targets is None:
+        p = np.zeros_like(z)
+        p[np.arange(n), t] = 1
+    else:
+        p = np.asarray(soft_targets, np.float64)
     q = np.exp(z - z.max(axis=1, keepdims=True))
     q /= q.sum(axis=1, keepdims=True)
     cost = 1 - (p @ e) @ e.T

@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_transport_exact(transport);
   likewise::bindings::register_transport_one_dimensional(transport);
   likewise::bindings::register_transport_documents(transport);
+  likewise::bindings::register_transport_emo(transport);
 }

@@ -40,9 +40,13 @@ bool has_arm64() { return true; }
 #endif
 
 const std::vector<Candidate>& candidates() {
-#define LIKEWISE_CANDIDATE(level)                                                               \
-  {{#level, kernels::level::search_kernels, kernels::level::projection_kernels,                 \
-    kernels::level::exact_kernels, kernels::level::document_kernels},                           \
+#define LIKEWISE_CANDIDATE(level)       \
+  {{#level,                             \
+    kernels::level::search_kernels,     \
+    kernels::level::projection_kernels, \
+    kernels::level::exact_kernels,      \
+    kernels::level::document_kernels,   \
+    kernels::level::emo_kernels},       \
    has_##level},
   static const std::vector<Candidate> all{LIKEWISE_LEVELS(LIKEWISE_CANDIDATE)};
 #undef LIKEWISE_CANDIDATE

@@ -143,12 +143,45 @@ struct DocumentTable {
                 const float* scaling, float* sums);
 };
 
+/// Sums over a row of n logits: of exp(z - top), of that times the cost, of p (z - top) where there is a p.
+struct EmoSums {
+  double total, cost, logit;
+};
+/// The gradient is exp(z - top) (base + slope cost) - of_target p.
+template <class T>
+struct EmoWeights {
+  T base, slope, of_target;
+};
+
+/// One token of the EMO loss: n logits z, cosines, one over norms, and (soft only) a distribution p. The cost is
+/// 1 - cosine / norm, kept within [0, 2].
+template <class T>
+struct EmoKernels {
+  /// The largest into *top. Returns whether none is NaN or +inf.
+  bool (*largest)(const T* z, std::size_t n, T* top);
+  void (*sums)(const T* z, const T* cosines, const T* inverse_norms, const T* p, std::size_t n, T top, EmoSums* out);
+  void (*soft_sums)(const T* z, const T* cosines, const T* inverse_norms, const T* p, std::size_t n, T top,
+                    EmoSums* out);
+  /// `out` may be z or the cosines.
+  void (*gradient)(const T* z, const T* cosines, const T* inverse_norms, const T* p, std::size_t n, T top,
+                   const EmoWeights<T>& weights, T* out);
+  void (*soft_gradient)(const T* z, const T* cosines, const T* inverse_norms, const T* p, std::size_t n, T top,
+                        const EmoWeights<T>& weights, T* out);
+  double (*sum_of_squares)(const T* x, std::size_t n);
+};
+
+struct EmoTable {
+  EmoKernels<float> f32;
+  EmoKernels<double> f64;
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
   ProjectionTable projection;
   ExactTable exact;
   DocumentTable documents;
+  EmoTable emo;
 };
 
 #if defined(__x86_64__)
@@ -163,6 +196,7 @@ struct Table {
   extern const ProjectionTable projection_kernels; \
   extern const ExactTable exact_kernels;         \
   extern const DocumentTable document_kernels; \
+  extern const EmoTable emo_kernels;             \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

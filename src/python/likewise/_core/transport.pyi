@@ -43,3 +43,20 @@ class DocumentIndex:
     def search(
         self, words: NDArray[np.int64], counts: NDArray[np.float64], k: int, n_threads: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int, int]: ...
+
+def emo(
+    logits: NDArray[Any],
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    soft_targets: NDArray[Any],
+    cosines: NDArray[Any],
+    cached: NDArray[Any],
+    inverse_norms: NDArray[Any],
+    mixing: str,
+    alpha: float,
+    beta: float,
+    scale: float,
+    out: NDArray[Any],
+    n_threads: int,
+) -> tuple[NDArray[np.float64], int]: ...
+def row_squares(X: NDArray[Any], out: NDArray[np.float64], n_threads: int) -> None: ...

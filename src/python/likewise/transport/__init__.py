@@ -24,3 +24,6 @@ __all__ = [
     "word_centroid_distance",
     "word_movers_distance",
 ]
+from .emo_embedding import FixedEmbeddingCache
+
+__all__ = ["EMOParts", "FixedEmbeddingCache", "emo_loss"]

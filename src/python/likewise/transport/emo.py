@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
+from .._blas_threads import blas_threads
 from .._validation import (
     check_array,
     check_bool,
@@ -19,6 +21,7 @@ from .._validation import (
     check_scalar_float,
     check_scalar_int,
 )
+from .emo_embedding import Embedding, FixedEmbeddingCache
 
 __all__ = ["EMOParts", "emo_loss"]
 
@@ -32,8 +35,6 @@ MIXINGS = (
     "patch-2",
     "sum",
 )
-_TINY = 1e-10  # added to a denominator, as the published implementations do
-_MOST = 3.0  # the clamped mixings weigh the transport part by no more
 _SUM_TOLERANCE = {4: 1e-4, 8: 1e-9}  # of a row of soft targets, by item size
 
 Floats = NDArray[Any]
@@ -64,7 +65,7 @@ class EMOParts:
 def emo_loss(
     logits: ArrayLike,
     targets: ArrayLike | None,
-    embedding: ArrayLike,
+    embedding: ArrayLike | FixedEmbeddingCache,
     *,
     mixing: str = "balanced-clamped",
     alpha: float = 1.0,
@@ -89,7 +90,7 @@ def emo_loss(
         float32 or float64. ``-inf`` (a masked token of the vocabulary) has probability 0 and gradient 0.
     targets : array_like of integers, shape of the logits without their last axis
         The true tokens. They are not shifted. With `soft_targets` None, or an array that only says what is ignored.
-    embedding : array_like, shape (n_vocabulary, n_hidden)
+    embedding : array_like, shape (n_vocabulary, n_hidden), or FixedEmbeddingCache
         A row for each token of the vocabulary; a constant, no gradient flows into it. Of another dtype than the logits:
         both are taken as float64.
     mixing : str
@@ -168,34 +169,42 @@ def emo_loss(
     >>> grad.round(6)
     array([[-0.184905,  0.029868,  0.155037]])
     """
-    problem = _Problem.check(logits, targets, embedding, soft_targets, ignore_index, zero_norm)
-    check_choice(mixing, "mixing", MIXINGS)
+    threads = check_n_threads(n_threads)
+    weights = check_mixing(mixing, alpha, beta, soft=soft_targets is not None)
     check_choice(reduction, "reduction", ("mean", "sum", "none"))
-    weights = (check_scalar_float(alpha, "alpha"), check_scalar_float(beta, "beta"))
-    if mixing != "sum" and weights != (1.0, 1.0):
-        raise ValueError(f"{'alpha' if weights[0] != 1 else 'beta'}: expected mixing='sum', got {mixing!r}")
-    if problem.soft is not None and mixing.startswith("patch"):
-        raise ValueError(f"mixing: expected one that needs no single target with soft_targets, got {mixing!r}")
+    check_choice(zero_norm, "zero_norm", ("raise", "orthogonal"))
     check_bool(return_parts, "return_parts")
-    check_n_threads(n_threads)
+    problem = _Problem.check(logits, targets, embedding, soft_targets, ignore_index, zero_norm, threads)
     shape = problem.shape
     if out is None:
         grad = np.empty_like(problem.logits)
     else:
-        inputs = [x for x in (problem.logits, problem.embedding, problem.targets, problem.soft) if x is not None]
+        inputs = [problem.logits, problem.embedding.rows, problem.embedding.cached]
+        inputs += [] if problem.soft is None else [problem.soft]
         out = check_out(out, "out", shape=(*shape, problem.logits.shape[1]), dtype=problem.logits.dtype, inputs=inputs)
         grad = out.reshape(problem.logits.shape)
     n_kept = int(np.count_nonzero(problem.kept))
     if n_kept == 0:
         warnings.warn("targets: expected a token that counts, got none: the loss is 0", UserWarning, stacklevel=2)
     scale = 1.0 / n_kept if reduction == "mean" and n_kept > 0 else 1.0
-    losses, cross_entropy, transport = _rows(problem, mixing, weights, scale, grad)
+    losses, cross_entropy, transport = _evaluate(problem, mixing, weights, scale, grad, n_threads)
     loss: Any = losses.reshape(shape) if reduction == "none" else float(losses.sum()) * scale
     grad = grad.reshape(*shape, problem.logits.shape[1]) if out is None else out
     if not return_parts:
         return loss, grad
     parts = EMOParts(cross_entropy.reshape(shape), transport.reshape(shape), losses.reshape(shape), n_kept)
     return loss, grad, parts
+
+
+def check_mixing(mixing: object, alpha: object, beta: object, *, soft: bool) -> tuple[float, float]:
+    """The weights of the sum; an error where the choice and they do not go together."""
+    name = check_choice(mixing, "mixing", MIXINGS)
+    weights = (check_scalar_float(alpha, "alpha"), check_scalar_float(beta, "beta"))
+    if name != "sum" and weights != (1.0, 1.0):
+        raise ValueError(f"{'alpha' if weights[0] != 1 else 'beta'}: expected mixing='sum', got {name!r}")
+    if soft and name.startswith("patch"):
+        raise ValueError(f"mixing: expected one that needs no single target with soft_targets, got {name!r}")
+    return weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,36 +216,41 @@ class _Problem:
     targets: NDArray[np.int64]  # (n,); 0 where nothing counts
     kept: NDArray[np.bool_]  # (n,)
     soft: Floats | None  # (n, V)
-    embedding: Floats  # (V, H)
-    inverse_norms: Floats  # (V,); 0 for a zero row
+    embedding: Embedding
 
     @classmethod
     def check(
         cls,
         logits: ArrayLike,
         targets: ArrayLike | None,
-        embedding: ArrayLike,
+        embedding: ArrayLike | FixedEmbeddingCache,
         soft_targets: ArrayLike | None,
         ignore_index: int,
         zero_norm: str,
+        n_threads: int,
     ) -> _Problem:
-        check_choice(zero_norm, "zero_norm", ("raise", "orthogonal"))
         ignore_index = check_scalar_int(ignore_index, "ignore_index", minimum=-(2**63), maximum=2**63 - 1)
         ndim = 3 if getattr(logits, "ndim", 0) == 3 or np.ndim(logits) == 3 else 2
-        z = check_array(logits, "logits", ndim=ndim, min_rows=0, finite=False)
-        e = check_array(embedding, "embedding", finite=False)
-        if z.shape[-1] != len(e):
-            raise ValueError(
-                f"logits: expected as many columns as the embedding has rows, {len(e)}, got {z.shape[-1]} "
-                "[of a padded vocabulary, pass the padded embedding]"
-            )
-        p = None
+        z: Floats = check_array(logits, "logits", ndim=ndim, min_rows=0, finite=False)
+        p: Floats | None = None
         if soft_targets is not None:
             p = check_array(soft_targets, "soft_targets", ndim=ndim, min_rows=0, finite=False)
             if p.shape != z.shape:
                 raise ValueError(f"soft_targets: expected the shape of the logits, {z.shape}, got {p.shape}")
-        dtype = np.result_type(z, e, *(() if p is None else (p,)))
-        z, e = z.astype(dtype, copy=False), e.astype(dtype, copy=False)
+        dtype = z.dtype if p is None else np.result_type(z, p)
+        if isinstance(embedding, FixedEmbeddingCache):
+            e: Embedding = embedding
+            if e.rows.dtype != dtype:
+                raise ValueError(f"logits: expected the dtype of the cache, {e.rows.dtype}, got {dtype}")
+        else:
+            e = Embedding(embedding, zero_norm, n_threads, dtype)
+        n = len(e.rows)
+        if z.shape[-1] != n:
+            raise ValueError(
+                f"logits: expected as many columns as the embedding has rows, {n}, got {z.shape[-1]} "
+                "[of a padded vocabulary, pass the padded embedding]"
+            )
+        z = z.astype(e.rows.dtype, copy=False)
         shape = z.shape[:-1]
         if targets is None:
             if p is None:
@@ -248,20 +262,19 @@ class _Problem:
             if t.shape != shape:
                 raise ValueError(f"targets: expected shape {shape}, got {t.shape}")
             kept = t != ignore_index
-            wrong = kept & ((t < 0) | (t >= len(e)))
+            wrong = kept & ((t < 0) | (t >= n))
             if wrong.any():
                 where = int(np.argmax(wrong))
                 raise ValueError(
-                    f"targets: expected integers from 0 to {len(e) - 1}, or ignore_index={ignore_index}, "
+                    f"targets: expected integers from 0 to {n - 1}, or ignore_index={ignore_index}, "
                     f"got {t.flat[where]}{_at(where, shape)}"
                 )
             t = np.where(kept, t, 0)
         if p is not None:
-            p = p.astype(dtype, copy=False)
+            p = p.astype(z.dtype, copy=False)
             _check_distributions(p.reshape(-1, p.shape[-1]), kept.reshape(-1), shape)
             p = p.reshape(-1, p.shape[-1])
-        e, inverse_norms = _normalisation(e, zero_norm)
-        return cls(shape, z.reshape(-1, z.shape[-1]), t.reshape(-1), kept.reshape(-1), p, e, inverse_norms)
+        return cls(shape, z.reshape(-1, n), t.reshape(-1), kept.reshape(-1), p, e)
 
 
 def _at(position: int, shape: tuple[int, ...]) -> str:
@@ -286,116 +299,61 @@ def _check_distributions(p: Floats, kept: NDArray[np.bool_], shape: tuple[int, .
         raise ValueError(f"soft_targets: expected rows that sum to 1, got {sums[row]}{_at(row, shape)}")
 
 
-def _normalisation(e: Floats, zero_norm: str) -> tuple[Floats, Floats]:
-    """The embedding and one over the norms of its rows."""
-    squares = np.empty(len(e))
-    for first in range(0, len(e), 4096):
-        block = e[first : first + 4096].astype(np.float64, copy=False)
-        with np.errstate(over="ignore", under="ignore"):
-            np.einsum("ij,ij->i", block, block, out=squares[first : first + 4096])
-    norms = np.sqrt(squares)
-    low, high = (1e-15, 1e15) if e.itemsize == 4 else (1e-140, 1e140)
-    if not ((norms >= low) & (norms <= high)).all():
-        e = check_array(e, "embedding")  # names the value that is not finite
-        largest = np.abs(e).max(axis=1).astype(np.float64)
-        zero = largest == 0
-        if zero_norm == "raise" and zero.any():
-            raise ValueError(
-                f"embedding: expected no zero row, which has no cosine, got one at row {int(np.argmax(zero))} "
-                "[zero_norm='orthogonal' takes it as orthogonal to all]"
-            )
-        if not ((norms >= low) & (norms <= high) | zero).all():
-            # Products with such rows leave the range of the type: this once, a scaled copy.
-            exponent = np.frexp(np.where(zero, 1.0, largest))[1]
-            e = np.ldexp(e, -exponent[:, None]).astype(e.dtype, copy=False)
-            norms = np.sqrt(np.einsum("ij,ij->i", e, e, dtype=np.float64))
-        norms = np.where(zero, np.inf, norms)
-    return e, (1 / norms).astype(e.dtype)
-
-
-def _rows(
-    problem: _Problem, mixing: str, weights: tuple[float, float], scale: float, grad: Floats
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Losses, cross entropy and transport cost of every token; the gradient goes to `grad`."""
-    z, t, kept, inverse_norms = problem.logits, problem.targets, problem.kept, problem.inverse_norms
-    row_of = _costs(problem, grad)
-    losses, cross_entropy, transport = np.zeros((3, len(z)))
-    one = np.zeros_like(inverse_norms)
-    for i in range(len(z) - 1, -1, -1):
-        if not kept[i]:
-            grad[i] = 0
-            continue
-        top = z[i].max()
-        if not np.isfinite(top):
-            raise ValueError(
-                f"logits: expected finite values, or -infinity in some columns, got {top}{_at(i, problem.shape)}"
-            )
-        exponentials = np.exp(z[i] - top)
-        total = float(exponentials.sum(dtype=np.float64))
-        q = exponentials / z.dtype.type(total)
-        distance = np.clip(1 - grad[row_of[i]] * inverse_norms, 0, 2)
-        cost = float(np.dot(q.astype(np.float64), distance))
+def _evaluate(
+    problem: _Problem, mixing: str, weights: tuple[float, float], scale: float, grad: Floats, n_threads: int | None
+) -> NDArray[np.float64]:
+    """Losses, cross entropies and transport costs of the tokens; the gradient goes to `grad`."""
+    z, embedding = problem.logits, problem.embedding
+    # The cosines lie where the gradient will be.
+    with blas_threads(n_threads):
         if problem.soft is None:
-            p = one
-            p[t[i]] = 1
-            q_target = float(q[t[i]])
+            rows = embedding.cosines_of(problem.targets, problem.kept, grad)
         else:
-            p, q_target = problem.soft[i], 0.0
-        possible = p > 0
-        entropy = np.log(total) + float(top) - float(np.dot(p[possible].astype(np.float64), z[i][possible]))
-        if not np.isfinite(entropy):
-            raise ValueError(f"logits: expected a finite value at the target, got -infinity{_at(i, problem.shape)}")
-        losses[i], of_entropy, of_transport = _mix(mixing, weights, entropy, cost, q_target)
-        cross_entropy[i], transport[i] = entropy, cost
-        grad[i] = scale * (of_entropy * (q - p) + of_transport * q * (distance - cost))
-        one[t[i]] = 0
-    return losses, cross_entropy, transport
+            rows = np.where(problem.kept, np.arange(len(z)), -1)
+            embedding.soft_cosines(problem.soft, grad)
+    soft, threads = problem.soft, check_n_threads(n_threads)
+    results, wrong = evaluate(z, rows, problem.targets, soft, grad, embedding, mixing, weights, scale, grad, threads)
+    if wrong >= 0:
+        raise no_loss(float(z[wrong].max()), wrong, problem.shape)
+    return results
 
 
-def _costs(problem: _Problem, grad: Floats) -> NDArray[np.int64]:
-    """Fills rows of `grad` with cosines (not yet divided by the column's norm) and says which row a token needs.
+def no_loss(top: float, position: int, shape: tuple[int, ...]) -> ValueError:
+    """The error of a token whose largest logit is `top`, and that has no loss."""
+    if np.isfinite(top):
+        return ValueError(f"logits: expected a finite value at the target, got -infinity{_at(position, shape)}")
+    return ValueError(f"logits: expected finite values, or -infinity in some columns, got {top}{_at(position, shape)}")
 
-    Rows are numbered by first occurrence, so that none lies behind its tokens: going through the tokens backwards, each
-    row is needed no more when its place gets a gradient.
+
+def evaluate(
+    z: Floats,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    soft: Floats | None,
+    cosines: Floats,
+    embedding: Embedding,
+    mixing: str,
+    weights: tuple[float, float],
+    scale: float,
+    grad: Floats,
+    n_threads: int,
+) -> tuple[NDArray[np.float64], int]:
+    """Losses, cross entropies and transport costs; the first token whose logits have no loss, or -1.
+
+    The gradient may replace the cosines, or the logits.
     """
-    e, inverse_norms = problem.embedding, problem.inverse_norms
-    row_of = np.arange(len(problem.logits))
-    if problem.soft is not None:
-        mean = np.zeros((len(row_of), e.shape[1]), e.dtype)
-        width = max(1, (1 << 20) // max(1, len(row_of)))
-        for first in range(0, len(e), width):
-            part = slice(first, first + width)
-            mean += (problem.soft[:, part] * inverse_norms[part]) @ e[part]
-        np.matmul(mean, e.T, out=grad)
-        return row_of
-    labels, first_at, which = np.unique(problem.targets[problem.kept], return_index=True, return_inverse=True)
-    order = np.argsort(first_at)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    row_of[problem.kept] = rank[which]
-    labels = labels[order]
-    n = len(labels)
-    np.matmul(e[labels] * inverse_norms[labels, None], e.T, out=grad[:n])
-    # A cosine above 1 is a cost of exactly 0: what rounding left of a target's cost to itself must not be mixed in.
-    own = inverse_norms[labels]
-    grad[np.arange(n), labels] = np.divide(2, own, out=np.zeros_like(own), where=own > 0)
-    return row_of
-
-
-def _mix(
-    mixing: str, weights: tuple[float, float], entropy: float, cost: float, q_target: float
-) -> tuple[float, float, float]:
-    """Loss, weight of the cross entropy's gradient, weight of the transport cost's gradient."""
-    if mixing == "none":
-        return cost, 0.0, 1.0
-    if mixing == "sum":
-        return weights[0] * entropy + weights[1] * cost, *weights
-    if mixing.startswith("patch"):
-        cost += q_target
-    if mixing in ("rescaled-mle", "patch-2"):
-        ratio = cost / (entropy + _TINY)
-        return ratio * entropy + cost, ratio, 1.0
-    ratio = entropy / (cost + _TINY)
-    if mixing.endswith("clamped"):
-        ratio = min(ratio, _MOST)
-    return 0.5 * (entropy + ratio * cost), 0.5, 0.5 * ratio
+    return _core.transport.emo(
+        z,
+        rows,
+        targets,
+        z[:0] if soft is None else soft,
+        cosines,
+        embedding.cached,
+        embedding.inverse_norms,
+        mixing,
+        weights[0],
+        weights[1],
+        scale,
+        grad,
+        n_threads,
+    )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._blas_threads import blas_threads
 from .._estimator import (
     Names,
     Rows,
@@ -25,7 +26,6 @@ from .._estimator import (
 from .._validation import check_array, check_bool, check_out, check_path, describe
 from ..errors import CorruptFileError
 from .affine import AffineMap
-from .blas_threads import blas_threads
 from .hyper import Hyper
 from .moments import Moments, refuse_sparse
 from .state import State, solve
