@@ -88,75 +88,52 @@ void NetworkSimplex::count_units(span<const double> a, span<const double> b) {
   }
 }
 
-void NetworkSimplex::detach(std::int32_t node) {
-  const Node& x = nodes_[static_cast<std::size_t>(node)];
-  if (x.previous >= 0)
-    nodes_[static_cast<std::size_t>(x.previous)].next = x.next;
-  else
-    nodes_[static_cast<std::size_t>(x.parent)].first_child = x.next;
-  if (x.next >= 0) nodes_[static_cast<std::size_t>(x.next)].previous = x.previous;
+void NetworkSimplex::link(Index node, Index next) {
+  next_[node] = next;
+  nodes_[next].previous = node;
 }
 
-void NetworkSimplex::attach(std::int32_t node, std::int32_t parent) {
-  Node& x = nodes_[static_cast<std::size_t>(node)];
-  Node& above = nodes_[static_cast<std::size_t>(parent)];
-  x.parent = parent;
-  x.previous = -1;
-  x.next = above.first_child;
-  if (x.next >= 0) nodes_[static_cast<std::size_t>(x.next)].previous = node;
-  above.first_child = node;
-}
-
-/// Depths and potentials below `top`, itself included, from its parent's.
-void NetworkSimplex::refresh_subtree(std::int32_t top) {
-  std::int32_t node = top;
-  for (;;) {
-    Node& x = nodes_[static_cast<std::size_t>(node)];
-    const auto parent = static_cast<std::size_t>(x.parent);
-    x.depth = nodes_[parent].depth + 1;
-    potential_[static_cast<std::size_t>(node)] = x.cost - potential_[parent];
-    if (x.first_child >= 0) {
-      node = x.first_child;
-      continue;
-    }
-    while (node != top && nodes_[static_cast<std::size_t>(node)].next < 0)
-      node = nodes_[static_cast<std::size_t>(node)].parent;
-    if (node == top) return;
-    node = nodes_[static_cast<std::size_t>(node)].next;
-  }
+/// Potentials from the root on: what pivots have added to them is no longer in them.
+void NetworkSimplex::refresh_potentials() {
+  for (Index node = next_[root_]; node != root_; node = next_[node])
+    potential_[node] = cost_[node] - potential_[nodes_[node].parent];
 }
 
 /// Makes the tree of n + m - 1 arcs, whatever their order, and hangs it up at the root.
-void NetworkSimplex::hang_tree(const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& columns,
+void NetworkSimplex::hang_tree(const std::vector<Index>& rows, const std::vector<Index>& columns,
                                const std::vector<std::int64_t>& flows, const std::vector<double>& costs) {
-  // End 2k of arc k is at its row, end 2k + 1 at its column; ends at one node form a list.
-  std::vector<std::int32_t> first(n_ + m_, -1), next(2 * rows.size()), order;
-  for (std::size_t end = 0; end < next.size(); ++end) {
-    const std::size_t arc = end / 2;
-    const auto node = static_cast<std::size_t>(end % 2 == 0 ? rows[arc] : columns[arc]);
-    next[end] = first[node];
-    first[node] = static_cast<std::int32_t>(end);
+  // End 2k of arc k is at its row, end 2k + 1 at its column; ends at one node form a list, 0 at its end.
+  std::vector<std::size_t> first(n_ + m_, 0), next(2 * rows.size() + 1);
+  for (std::size_t end = 0; end < 2 * rows.size(); ++end) {
+    const Index node = end % 2 == 0 ? rows[end / 2] : columns[end / 2];
+    next[end + 1] = first[node];
+    first[node] = end + 1;
   }
+  std::vector<Index> order, waiting{root_}, place(n_ + m_);
   order.reserve(rows.size() + 1);
-  order.push_back(root_);
-  for (std::size_t done = 0; done < order.size(); ++done) {
-    const std::int32_t node = order[done];
-    std::int32_t end = first[static_cast<std::size_t>(node)];
-    for (; end >= 0; end = next[static_cast<std::size_t>(end)]) {
-      const auto arc = static_cast<std::size_t>(end) / 2;
-      const std::int32_t other = end % 2 == 0 ? columns[arc] : rows[arc];
-      if (other == nodes_[static_cast<std::size_t>(node)].parent) continue;
-      attach(other, node);
-      nodes_[static_cast<std::size_t>(other)].flow = flows[arc];
-      nodes_[static_cast<std::size_t>(other)].cost = costs[arc];
-      order.push_back(other);
+  nodes_[root_].parent = root_;
+  while (!waiting.empty()) {
+    const Index node = waiting.back();
+    waiting.pop_back();
+    place[node] = static_cast<Index>(order.size());
+    order.push_back(node);
+    for (std::size_t end = first[node]; end != 0; end = next[end]) {
+      const std::size_t arc = (end - 1) / 2;
+      const Index other = end % 2 == 1 ? columns[arc] : rows[arc];
+      if (other == nodes_[node].parent) continue;
+      nodes_[other].parent = node;
+      flow_[other] = flows[arc];
+      cost_[other] = costs[arc];
+      waiting.push_back(other);
     }
   }
-  for (std::size_t k = 1; k < order.size(); ++k) {
-    Node& x = nodes_[static_cast<std::size_t>(order[k])];
-    x.depth = nodes_[static_cast<std::size_t>(x.parent)].depth + 1;
-    potential_[static_cast<std::size_t>(order[k])] = x.cost - potential_[static_cast<std::size_t>(x.parent)];
+  for (const Index node : order) nodes_[node].size = 1;
+  for (std::size_t k = order.size(); k-- > 1;) nodes_[nodes_[order[k]].parent].size += nodes_[order[k]].size;
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    link(order[k], order[k + 1 < order.size() ? k + 1 : 0]);
+    nodes_[order[k]].last = order[place[order[k]] + nodes_[order[k]].size - 1];
   }
+  refresh_potentials();
 }
 
 /// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the
@@ -167,38 +144,37 @@ void NetworkSimplex::grow_first_tree(const T* cost) {
   const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
   double* const open = potential_.data() + n_;  // least cost of a column; -inf once it is full
   std::fill(open, open + m_, kInfinity);
-  std::vector<std::int32_t> order;
+  std::vector<Index> order;
   for (std::size_t i = 0; i < n_; ++i)
     if (supply_[i] > 0) {
-      order.push_back(static_cast<std::int32_t>(i));
+      order.push_back(static_cast<Index>(i));
       kernel.lower_to_differences(cost + i * m_, 0, m_, open);
       poll_interrupt();
     }
   for (std::size_t j = 0; j < m_; ++j)
     if (demand_[j] == 0) open[j] = -kInfinity;
-  for (const std::int32_t i : order) {
+  for (const Index i : order) {
     double two[2];
-    kernel.two_least_differences(cost + static_cast<std::size_t>(i) * m_, open, m_, two);
+    kernel.two_least_differences(cost + i * m_, open, m_, two);
     const double regret = two[1] - two[0];
-    potential_[static_cast<std::size_t>(i)] = regret > 0 ? regret : 0;  // the order must be one: no NaN
+    potential_[i] = regret > 0 ? regret : 0;  // the order must be one: no NaN
     poll_interrupt();
   }
-  std::sort(order.begin(), order.end(), [this](std::int32_t i, std::int32_t j) {
-    const double x = potential_[static_cast<std::size_t>(i)], y = potential_[static_cast<std::size_t>(j)];
-    return x > y || (x == y && i < j);
+  std::sort(order.begin(), order.end(), [this](Index i, Index j) {
+    return potential_[i] > potential_[j] || (potential_[i] == potential_[j] && i < j);
   });
 
   std::vector<std::int64_t> room = demand_;
   std::vector<std::int64_t> trifles(m_, 0);
   const auto root = static_cast<std::size_t>(std::max_element(demand_.begin(), demand_.end()) - demand_.begin());
   trifles[root] = static_cast<std::int64_t>(order.size());
-  root_ = static_cast<std::int32_t>(n_ + root);
-  std::vector<std::int32_t> rows, columns;
+  root_ = static_cast<Index>(n_ + root);
+  std::vector<Index> rows, columns;
   std::vector<std::int64_t> flows;
   std::vector<double> costs;
-  for (const std::int32_t i : order) {
-    const T* row = cost + static_cast<std::size_t>(i) * m_;
-    std::int64_t left = supply_[static_cast<std::size_t>(i)], trifle = 1;
+  for (const Index i : order) {
+    const T* row = cost + i * m_;
+    std::int64_t left = supply_[i], trifle = 1;
     poll_interrupt();
     for (bool sending = true; sending;) {
       const double least = kernel.least_difference(row, open, m_);
@@ -209,7 +185,7 @@ void NetworkSimplex::grow_first_tree(const T* cost) {
       const bool same = room[j] == left && trifles[j] == trifle;
       const bool fills = room[j] < left || (room[j] == left && trifles[j] <= trifle);
       rows.push_back(i);
-      columns.push_back(static_cast<std::int32_t>(n_ + j));
+      columns.push_back(static_cast<Index>(n_ + j));
       costs.push_back(static_cast<double>(row[j]));
       if (fills) {
         flows.push_back(room[j]);
@@ -234,85 +210,127 @@ double NetworkSimplex::tolerance(std::size_t i, std::size_t column, double cost)
   return rounding_ * (std::abs(potential_[i]) + std::abs(potential_[n_ + column]) + std::abs(cost));
 }
 
-/// The column of the row's most negative reduced cost, -1 if there is none beyond rounding.
+/// The column of the row's most negative reduced cost, m if there is none beyond rounding.
 template <class T>
-std::int32_t NetworkSimplex::entering_column(const T* row, std::size_t i) const {
+std::size_t NetworkSimplex::entering_column(const T* row, std::size_t i) const {
   const double* const v = potential_.data() + n_;
   const double least = exact_kernels<T>().least_difference(row, v, m_);
-  if (!(least < potential_[i])) return -1;
+  if (!(least < potential_[i])) return m_;
   std::size_t j = 0;
   while (j < m_ && static_cast<double>(row[j]) - v[j] != least) ++j;
-  if (j == m_) return -1;
+  if (j == m_) return m_;
   const double cost = static_cast<double>(row[j]);
-  if (potential_[i] - least > tolerance(i, j, cost)) return static_cast<std::int32_t>(j);
-  if (std::abs(v[j]) + std::abs(cost) <= 4096 * std::abs(potential_[i])) return -1;
+  if (potential_[i] - least > tolerance(i, j, cost)) return j;
+  if (std::abs(v[j]) + std::abs(cost) <= 4096 * std::abs(potential_[i])) return m_;
   // Rounding of numbers far larger than this row's potential: smaller ones may have more to say.
-  std::int32_t found = -1;
+  std::size_t found = m_;
   double most = 0;
   for (j = 0; j < m_; ++j) {
     const double gain = potential_[i] - (static_cast<double>(row[j]) - v[j]);
     if (gain > most && gain > tolerance(i, j, static_cast<double>(row[j]))) {
       most = gain;
-      found = static_cast<std::int32_t>(j);
+      found = j;
     }
   }
   return found;
 }
 
-void NetworkSimplex::pivot(std::int32_t row, std::int32_t column, double cost) {
-  const auto node = [this](std::int32_t x) -> Node& { return nodes_[static_cast<std::size_t>(x)]; };
+void NetworkSimplex::pivot(Index row, Index column, double cost) {
   // Flow runs from the row to the column and back through the tree. It falls on arcs of rows above `row` and of columns
   // above `column`. Of the arcs that run empty first, the last one on the way from the paths' meeting point leaves.
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
   std::int64_t least_x = kNone, least_y = kNone;
-  std::int32_t x = row, y = column, leaving_x = -1, leaving_y = -1;
-  while (x != y) {
-    if (node(x).depth >= node(y).depth) {
-      if (is_row(x) && node(x).flow < least_x) {
-        least_x = node(x).flow;
+  Index x = row, y = column, leaving_x = row, leaving_y = column;
+  while (x != y) {  // a node above another has the larger subtree
+    if (nodes_[x].size <= nodes_[y].size) {
+      if (is_row(x) && flow_[x] < least_x) {
+        least_x = flow_[x];
         leaving_x = x;
       }
-      x = node(x).parent;
+      x = nodes_[x].parent;
     } else {
-      if (!is_row(y) && node(y).flow <= least_y) {
-        least_y = node(y).flow;
+      if (!is_row(y) && flow_[y] <= least_y) {
+        least_y = flow_[y];
         leaving_y = y;
       }
-      y = node(y).parent;
+      y = nodes_[y].parent;
     }
   }
-  const std::int32_t meeting = x;
-  const bool above_column = least_y <= least_x;
+  const Index meeting = x;
   const std::int64_t flow = std::min(least_x, least_y);
   if (flow > 0) {
-    for (x = row; x != meeting; x = node(x).parent) node(x).flow += is_row(x) ? -flow : flow;
-    for (y = column; y != meeting; y = node(y).parent) node(y).flow += is_row(y) ? flow : -flow;
+    for (x = row; x != meeting; x = nodes_[x].parent) flow_[x] += is_row(x) ? -flow : flow;
+    for (y = column; y != meeting; y = nodes_[y].parent) flow_[y] += is_row(y) ? flow : -flow;
   }
-  // The part of the tree below the leaving arc is hung up anew at the entering one: each node on the way becomes the
-  // child of the one before it.
-  const std::int32_t leaving = above_column ? leaving_y : leaving_x, top = above_column ? column : row;
-  std::int32_t moved = top, parent = above_column ? row : column;
-  std::int64_t arc_flow = flow;
-  double arc_cost = cost;
-  for (;;) {
-    Node& m = node(moved);
-    const std::int32_t old_parent = m.parent;
-    detach(moved);
-    attach(moved, parent);
-    std::swap(m.flow, arc_flow);
-    std::swap(m.cost, arc_cost);
-    if (moved == leaving) break;
-    parent = moved;
-    moved = old_parent;
+  const bool above_column = least_y <= least_x;
+  const Index leaving = above_column ? leaving_y : leaving_x;
+  const Index top = above_column ? column : row, anchor = above_column ? row : column;
+  const Index size = nodes_[leaving].size;
+  for (x = nodes_[leaving].parent; x != meeting; x = nodes_[x].parent) nodes_[x].size -= size;
+  for (x = anchor; x != meeting; x = nodes_[x].parent) nodes_[x].size += size;
+  rehang(top, leaving, anchor, flow, cost);
+
+  const double shift = (cost - potential_[anchor]) - potential_[top];
+  const double shifts[2] = {is_row(top) ? shift : -shift, is_row(top) ? -shift : shift};  // of rows, of columns
+  x = top;
+  for (Index k = 0; k < size; ++k, x = next_[x]) potential_[x] += shifts[is_row(x) ? 0 : 1];
+}
+
+/// The subtree below the leaving arc is hung up by its node `top` at `anchor`: each node on the way from `top` to
+/// `leaving` becomes the last child of the one before it.
+void NetworkSimplex::rehang(Index top, Index leaving, Index anchor, std::int64_t flow, double cost) {
+  const Index size = nodes_[leaving].size, old_parent = nodes_[leaving].parent;
+  Index node = top, parent = nodes_[top].parent;
+  Index before = nodes_[node].previous, last = nodes_[node].last, node_size = nodes_[node].size;  // as they were
+  Index tail = last, after = next_[last];  // the new stretch's end, and what follows the old one's
+  nodes_[top].parent = anchor;
+  nodes_[top].size = size;
+  std::swap(flow_[top], flow);
+  std::swap(cost_[top], cost);
+  while (node != leaving) {
+    Node& above = nodes_[parent];
+    const Node old = above;
+    link(tail, parent);  // of its stretch, first what stood before the node's, then what stood behind it
+    tail = before;
+    if (last != old.last) {
+      link(tail, after);
+      tail = old.last;
+      after = next_[tail];
+    }
+    above.parent = node;
+    above.size = size - node_size;
+    std::swap(flow_[parent], flow);
+    std::swap(cost_[parent], cost);
+    node = parent;
+    parent = old.parent;
+    before = old.previous;
+    last = old.last;
+    node_size = old.size;
   }
-  refresh_subtree(top);
+  for (;; node = nodes_[node].parent) {
+    nodes_[node].last = tail;
+    if (node == top) break;
+  }
+  // Out of its place in the ring, and in behind the anchor.
+  link(before, after);
+  for (node = old_parent; nodes_[node].last == last; node = nodes_[node].parent) {
+    nodes_[node].last = before;
+    if (node == root_) break;
+  }
+  const Index follower = next_[anchor];
+  link(anchor, top);
+  link(tail, follower);
+  for (node = anchor; nodes_[node].last == anchor; node = nodes_[node].parent) {
+    nodes_[node].last = tail;
+    if (node == root_) break;
+  }
 }
 
 double NetworkSimplex::objective() const {
   double sum = 0, lost = 0;  // compensated (Neumaier 1974)
   for (std::size_t k = 0; k < nodes_.size(); ++k) {
-    if (nodes_[k].flow == 0) continue;
-    const double term = static_cast<double>(nodes_[k].flow) * unit_ * nodes_[k].cost, total = sum + term;
+    if (flow_[k] == 0) continue;
+    const double term = static_cast<double>(flow_[k]) * unit_ * cost_[k], total = sum + term;
     lost += std::abs(sum) >= std::abs(term) ? (sum - total) + term : (term - total) + sum;
     sum = total;
   }
@@ -327,7 +345,10 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
   n_ = a.size;
   m_ = b.size;
   count_units(a, b);
-  nodes_.assign(n_ + m_, Node{-1, -1, -1, -1, 0, 0, 0.0});
+  nodes_.resize(n_ + m_);
+  next_.resize(n_ + m_);
+  cost_.resize(n_ + m_);
+  flow_.assign(n_ + m_, 0);
   potential_.assign(n_ + m_, 0.0);
   rounding_ = 16 * kEpsilon;
   grow_first_tree(cost);
@@ -337,21 +358,31 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
   const std::uint64_t patience = 64 * (n_ + m_);
   double before = kInfinity;
   std::size_t quiet = 0, polled = 0;
-  for (std::size_t i = 0; quiet < n_; i = i + 1 < n_ ? i + 1 : 0) {
-    ++quiet;
+  bool fresh = true;  // potentials are as the tree says
+  for (std::size_t i = 0;; i = i + 1 < n_ ? i + 1 : 0) {
+    if (quiet++ == n_) {
+      if (fresh) break;
+      refresh_potentials();
+      fresh = true;
+      quiet = 1;
+    }
     if (supply_[i] == 0) continue;
     if (++polled % 64 == 0) poll_interrupt();
     const T* row = cost + i * m_;
-    const std::int32_t column = entering_column(row, i);
-    if (column < 0) continue;
+    const std::size_t column = entering_column(row, i);
+    if (column == m_) continue;
     if (report.n_iter == max_iter) {
       report.cost = objective();
       return report;
     }
-    pivot(static_cast<std::int32_t>(i), static_cast<std::int32_t>(n_) + column,
-          static_cast<double>(row[column]));
+    pivot(static_cast<Index>(i), static_cast<Index>(n_ + column), static_cast<double>(row[column]));
     quiet = 0;
-    if (++report.n_iter % patience == 0) {
+    fresh = false;
+    if (++report.n_iter % (n_ + m_) == 0) {
+      refresh_potentials();
+      fresh = true;
+    }
+    if (report.n_iter % patience == 0) {
       const double now = objective();
       if (!(now < before)) rounding_ *= 2;
       before = now;
@@ -365,11 +396,11 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
 std::vector<PlanEntry> NetworkSimplex::plan() const {
   std::vector<PlanEntry> entries;
   for (std::size_t k = 0; k < nodes_.size(); ++k) {
-    if (nodes_[k].flow == 0) continue;
-    const auto parent = static_cast<std::size_t>(nodes_[k].parent);
+    if (flow_[k] == 0) continue;
+    const std::size_t parent = nodes_[k].parent;
     const std::size_t row = std::min(k, parent), column = std::max(k, parent) - n_;
     entries.push_back({static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(column),
-                       static_cast<double>(nodes_[k].flow) * unit_});
+                       static_cast<double>(flow_[k]) * unit_});
   }
   std::sort(entries.begin(), entries.end(), [](const PlanEntry& x, const PlanEntry& y) {
     return x.row < y.row || (x.row == y.row && x.column < y.column);

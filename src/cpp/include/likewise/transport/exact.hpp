@@ -28,10 +28,11 @@ inline constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::ma
 /// The primal network simplex on the complete bipartite graph (Cunningham 1976; Bonneel et al. 2011 for transport).
 ///
 /// The basis is a spanning tree of rows and columns, kept strongly feasible (an arc without flow points to the root),
-/// so that degenerate pivots cannot cycle. Weights are counted in integer units, 2^-60 of the mass: flows are exact.
-/// Potentials are read off the tree anew in every pivot and do not drift. The first tree is real and greedy: no
-/// artificial arcs, no big M. Beside the cost matrix, which is read in place, memory is O(n + m), kept from one problem
-/// to the next. One object serves one thread at a time; results depend on the problem alone.
+/// so that degenerate pivots cannot cycle. Weights are counted in integer units, 2^-60 of the mass or less: flows are
+/// exact. Potentials are moved with their subtree and read off the tree anew before a basis counts as optimal. The first
+/// tree is real and greedy: no artificial arcs, no big M. Beside the cost matrix, which is read in place, memory is
+/// O(n + m), kept from one problem to the next. One object serves one thread at a time; results depend on the problem
+/// alone.
 class NetworkSimplex {
  public:
   /// Solves for `cost`, row-major of shape (a.size, b.size), T float or double and finite (a NaN or infinity makes the
@@ -49,35 +50,38 @@ class NetworkSimplex {
   void duals(const T* cost, double* u, double* v) const;
 
  private:
-  // Nodes are the rows, then the columns.
+  // Nodes are the rows, then the columns. All of them form a ring in preorder: a subtree is a stretch of it, its top
+  // first.
+  using Index = std::uint32_t;
   struct Node {
-    std::int32_t parent, first_child, next, previous, depth;  // -1: none
-    std::int64_t flow;  // units on the arc between the node and its parent
-    double cost;        // of that arc
+    Index parent, size, last, previous;  // the subtree's size and the end of its stretch; the node before in the ring
   };
 
   void count_units(span<const double> a, span<const double> b);
   template <class T>
   void grow_first_tree(const T* cost);
-  void hang_tree(const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& columns,
+  void hang_tree(const std::vector<Index>& rows, const std::vector<Index>& columns,
                  const std::vector<std::int64_t>& flows, const std::vector<double>& costs);
   template <class T>
-  std::int32_t entering_column(const T* row, std::size_t i) const;
+  std::size_t entering_column(const T* row, std::size_t i) const;
   double tolerance(std::size_t i, std::size_t column, double cost) const;
-  void pivot(std::int32_t row, std::int32_t column, double cost);
-  void detach(std::int32_t node);
-  void attach(std::int32_t node, std::int32_t parent);
-  void refresh_subtree(std::int32_t top);
+  void pivot(Index row, Index column, double cost);
+  void rehang(Index top, Index leaving, Index anchor, std::int64_t flow, double cost);
+  void link(Index node, Index next);
+  void refresh_potentials();
   double objective() const;
-  bool is_row(std::int32_t node) const { return static_cast<std::size_t>(node) < n_; }
+  bool is_row(Index node) const { return node < n_; }
 
   std::size_t n_ = 0, m_ = 0;
-  std::int32_t root_ = -1;
+  Index root_ = 0;
   double unit_ = 0;      // mass of one unit of flow
   double rounding_ = 0;  // relative size below which a reduced cost may be noise
   std::vector<std::int64_t> supply_, demand_;  // in units
   std::vector<double> potential_;  // of rows, then columns; -inf for columns without weight
   std::vector<Node> nodes_;
+  std::vector<Index> next_;         // in the ring
+  std::vector<std::int64_t> flow_;  // units on the arc between a node and its parent
+  std::vector<double> cost_;        // of that arc
 };
 
 /// Problems one after another: problem k has n_rows[k] weights of `a`, n_columns[k] of `b` and their costs, row-major.
