@@ -67,6 +67,11 @@ void check_kernels(const ExactTable& table) {
     std::sort(differences.begin(), differences.end());
     differences.resize(n + 2, kInfinity);
     CHECK(of<T>(table).least_difference(costs.data(), potentials.data(), n) == differences[0]);
+    for (const double bound : {-kInfinity, differences[0], differences[n / 2], kInfinity}) {
+      std::size_t first = 0;
+      while (first < n && static_cast<double>(costs[first]) - potentials[first] > bound) ++first;
+      CHECK(of<T>(table).first_at_most(costs.data(), potentials.data(), n, bound) == first);
+    }
     double two[2];
     of<T>(table).two_least_differences(costs.data(), potentials.data(), n, two);
     CHECK(two[0] == differences[0] && two[1] == differences[1]);

@@ -95,6 +95,8 @@ template <class T>
 struct ExactKernels {
   /// The least costs[j] - potentials[j]; infinity for n = 0.
   double (*least_difference)(const T* costs, const double* potentials, std::size_t n);
+  /// The first j whose difference is not above `bound`; n if there is none.
+  std::size_t (*first_at_most)(const T* costs, const double* potentials, std::size_t n, double bound);
   /// The two least of them, in order.
   void (*two_least_differences)(const T* costs, const double* potentials, std::size_t n, double* two);
   /// least[j] = min(least[j], costs[j] - potential).

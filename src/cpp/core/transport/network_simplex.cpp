@@ -178,9 +178,8 @@ void NetworkSimplex::grow_first_tree(const T* cost) {
     poll_interrupt();
     for (bool sending = true; sending;) {
       const double least = kernel.least_difference(row, open, m_);
-      std::size_t j = 0;
-      while (j < m_ && !(static_cast<double>(row[j]) - open[j] == least && (room[j] > 0 || trifles[j] > 0))) ++j;
-      if (j == m_)  // no finite cost: any column with room
+      std::size_t j = kernel.first_at_most(row, open, m_, least);
+      if (j == m_ || (room[j] == 0 && trifles[j] <= 0))  // no finite cost: any column with room
         for (j = 0; room[j] == 0 && trifles[j] <= 0;) ++j;
       const bool same = room[j] == left && trifles[j] == trifle;
       const bool fills = room[j] < left || (room[j] == left && trifles[j] <= trifle);
@@ -214,10 +213,10 @@ double NetworkSimplex::tolerance(std::size_t i, std::size_t column, double cost)
 template <class T>
 std::size_t NetworkSimplex::entering_column(const T* row, std::size_t i) const {
   const double* const v = potential_.data() + n_;
-  const double least = exact_kernels<T>().least_difference(row, v, m_);
+  const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
+  const double least = kernel.least_difference(row, v, m_);
   if (!(least < potential_[i])) return m_;
-  std::size_t j = 0;
-  while (j < m_ && static_cast<double>(row[j]) - v[j] != least) ++j;
+  std::size_t j = kernel.first_at_most(row, v, m_, least);
   if (j == m_) return m_;
   const double cost = static_cast<double>(row[j]);
   if (potential_[i] - least > tolerance(i, j, cost)) return j;
@@ -372,8 +371,14 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
     const std::size_t column = entering_column(row, i);
     if (column == m_) continue;
     if (report.n_iter == max_iter) {
-      report.cost = objective();
-      return report;
+      if (fresh) {
+        report.cost = objective();
+        return report;
+      }
+      refresh_potentials();
+      fresh = true;
+      quiet = 0;
+      continue;
     }
     pivot(static_cast<Index>(i), static_cast<Index>(n_ + column), static_cast<double>(row[column]));
     quiet = 0;

@@ -9,28 +9,62 @@ namespace {
 constexpr std::size_t kWidth = lanes<double>;
 
 template <class T>
-double least_difference(const T* costs, const double* potentials, std::size_t n) {
-  const vec<double> none = broadcast(__builtin_inf());
-  vec<double> least[4] = {none, none, none, none};
-  std::size_t j = 0;
-  for (; j + 4 * kWidth <= n; j += 4 * kWidth)
+inline vec<double> differences(const T* costs, const double* potentials) {
+  return load_doubles(costs) - load(potentials);
+}
+
+inline vec<double> smaller(vec<double> a, vec<double> b) { return a < b ? a : b; }
+
+/// The least lane, by halves: few steps that wait for one another.
+inline double least_lane(vec<double> v) {
+  double lane[kWidth];
+  store(lane, v);
 #pragma GCC unroll 4
-    for (std::size_t k = 0; k < 4; ++k) {
-      const vec<double> r = load_doubles(costs + j + k * kWidth) - load(potentials + j + k * kWidth);
-      least[k] = r < least[k] ? r : least[k];
+  for (std::size_t half = kWidth / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < half; ++i) lane[i] = lane[i] < lane[i + half] ? lane[i] : lane[i + half];
+  return lane[0];
+}
+
+template <class T>
+double least_difference(const T* costs, const double* potentials, std::size_t n) {
+  if (n < kWidth) {
+    double found = __builtin_inf();
+    for (std::size_t j = 0; j < n; ++j) {
+      const double r = static_cast<double>(costs[j]) - potentials[j];
+      found = r < found ? r : found;
     }
+    return found;
+  }
+  // The last register begins where it ends with the row: what it sees twice does not change the least.
+  const std::size_t end = n - kWidth;
+  vec<double> least[4];
+  least[0] = smaller(differences(costs + end, potentials + end), broadcast(__builtin_inf()));  // no NaN stays in front
+  std::size_t j = 0;
+  if (n >= 4 * kWidth) {
+    least[1] = least[2] = least[3] = least[0];
+    for (; j + 4 * kWidth <= n; j += 4 * kWidth)
+#pragma GCC unroll 4
+      for (std::size_t k = 0; k < 4; ++k) {
+        const std::size_t at = j + k * kWidth;
+        least[k] = smaller(differences(costs + at, potentials + at), least[k]);
+      }
+    least[0] = smaller(smaller(least[0], least[1]), smaller(least[2], least[3]));
+  }
+  for (; j < end; j += kWidth) least[0] = smaller(differences(costs + j, potentials + j), least[0]);
+  return least_lane(least[0]);
+}
+
+template <class T>
+std::size_t first_at_most(const T* costs, const double* potentials, std::size_t n, double bound) {
+  constexpr std::uint32_t kAll = (1u << kWidth) - 1;
+  std::size_t j = 0;
   for (; j + kWidth <= n; j += kWidth) {
-    const vec<double> r = load_doubles(costs + j) - load(potentials + j);
-    least[0] = r < least[0] ? r : least[0];
+    const std::uint32_t above = greater_bits(differences(costs + j, potentials + j), broadcast(bound));
+    if (above != kAll) return j + static_cast<std::size_t>(__builtin_ctz(~above));
   }
-  for (std::size_t k = 1; k < 4; ++k) least[0] = least[k] < least[0] ? least[k] : least[0];
-  double found = least[0][0];
-  for (std::size_t i = 1; i < kWidth; ++i) found = least[0][i] < found ? least[0][i] : found;
-  for (; j < n; ++j) {
-    const double r = static_cast<double>(costs[j]) - potentials[j];
-    found = r < found ? r : found;
-  }
-  return found;
+  while (j < n && static_cast<double>(costs[j]) - potentials[j] > bound) ++j;
+  return j;
 }
 
 template <class T>
@@ -38,7 +72,7 @@ void two_least_differences(const T* costs, const double* potentials, std::size_t
   vec<double> first = broadcast(__builtin_inf()), second = first;
   std::size_t j = 0;
   for (; j + kWidth <= n; j += kWidth) {
-    const vec<double> r = load_doubles(costs + j) - load(potentials + j);
+    const vec<double> r = differences(costs + j, potentials + j);
     const vec<double> larger = r < first ? first : r;
     first = r < first ? r : first;
     second = larger < second ? larger : second;
@@ -76,7 +110,8 @@ void lower_to_differences(const T* costs, double potential, std::size_t n, doubl
 }
 
 template <class T>
-constexpr ExactKernels<T> kernels_for{least_difference<T>, two_least_differences<T>, lower_to_differences<T>};
+constexpr ExactKernels<T> kernels_for{least_difference<T>, first_at_most<T>, two_least_differences<T>,
+                                      lower_to_differences<T>};
 
 }  // namespace
 
