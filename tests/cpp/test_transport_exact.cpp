@@ -272,10 +272,10 @@ CASE(many_problems_on_any_number_of_threads) {
     std::vector<double> cost(n), gap(n), u(all.a.size()), v(all.b.size()), masses(entries);
     std::vector<std::int64_t> n_iter(n), n_entries(n);
     std::vector<std::uint8_t> optimal(n);
-    std::vector<std::int32_t> rows(entries), columns(entries);
+    std::vector<std::int64_t> row_entries(all.a.size()), columns(entries);
     solve_exactly<double>({n_rows, n_columns, all.a, all.b, all.cost},
                           {cost.data(), gap.data(), n_iter.data(), optimal.data(), u.data(), v.data(),
-                           n_entries.data(), rows.data(), columns.data(), masses.data()},
+                           n_entries.data(), row_entries.data(), columns.data(), masses.data()},
                           kNoLimit, n_threads);
     for (std::size_t k = 0; k < n; ++k) CHECK(optimal[k] == 1 && std::abs(gap[k]) < 1e-12);
     std::vector<double> found = cost;

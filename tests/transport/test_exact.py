@@ -249,7 +249,7 @@ def test_masses_that_differ_by_rounding() -> None:
         (dict(max_iter=-1), "max_iter: expected an integer >= 0"),
         (dict(max_iter=1.5), "max_iter: expected an integer"),
         (dict(n_threads=0), "n_threads: expected an integer >= 1"),
-        (dict(cost=[[1.7e308] * 3, [-1.7e308] * 3, [1.7e308] * 3]), "cost: expected costs whose sums float64 holds"),
+        (dict(a=[0.9, 0.1], b=[1], cost=[[1.7e308], [-1.7e308]]), "cost: expected costs whose sums float64 holds"),
     ],
 )
 def test_refusals(arguments: dict[str, Any], text: str) -> None:

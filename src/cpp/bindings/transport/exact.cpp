@@ -34,8 +34,8 @@ py::dict emd(const py::object& n_rows, const py::object& n_columns, const py::ob
       zeros<double>(results, "u", left.size),
       zeros<double>(results, "v", right.size),
       zeros<std::int64_t>(results, "n_entries", n),
-      zeros<std::int32_t>(results, "rows", most_entries),
-      zeros<std::int32_t>(results, "columns", most_entries),
+      zeros<std::int64_t>(results, "row_entries", left.size),
+      zeros<std::int64_t>(results, "columns", most_entries),
       zeros<double>(results, "masses", most_entries),
   };
   // Sizes and flows lead to addresses: another thread may change the caller's arrays while we run.

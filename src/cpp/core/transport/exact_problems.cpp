@@ -61,10 +61,11 @@ void solve_one(NetworkSimplex& solver, const ExactProblems<T>& problems, const P
   results.optimal[k] = report.optimal;
   const std::vector<PlanEntry> plan = solver.plan();
   results.n_entries[k] = static_cast<std::int64_t>(plan.size());
+  std::fill_n(results.row_entries + at.row, at.n, 0);
   for (std::size_t e = 0; e < plan.size(); ++e) {
     const std::size_t to = at.row + at.column + e;
-    results.rows[to] = static_cast<std::int32_t>(plan[e].row);
-    results.columns[to] = static_cast<std::int32_t>(plan[e].column);
+    ++results.row_entries[at.row + plan[e].row];
+    results.columns[to] = plan[e].column;
     results.masses[to] = plan[e].mass;
   }
 }

@@ -19,8 +19,7 @@ from .sparse_plan import SparsePlan
 __all__ = ["EMDBatchResult", "EMDResult", "emd", "emd_batch", "partial_emd"]
 
 _NO_LIMIT = 2**64 - 1
-_LARGEST = 2.0**1000  # potentials are sums of up to n + m costs
-_SHRINK = 64  # powers of two that larger costs are divided by
+_SHRINK = 64  # powers of two by which costs are made smaller whose sums float64 does not hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +83,25 @@ class EMDBatchResult(Sequence[EMDResult]):
         return self._result(range(len(self))[k])
 
     def _result(self, k: int) -> EMDResult:
-        (n, m), (row, column), found = self._shapes[k], self._starts[k], self._arrays
-        entries = slice(row + column, row + column + found["n_entries"][k])
-        plan = _csr(found["rows"][entries], found["columns"][entries], found["masses"][entries], (int(n), int(m)))
-        u, v = found["u"][row : row + n].copy(), found["v"][column : column + m].copy()
-        return EMDResult(
-            float(self.cost[k]), plan, u, v, int(self.n_iter[k]), float(self.gap[k]), bool(self.converged[k])
-        )
+        (n, m), (row, column) = self._shapes[k].tolist(), self._starts[k].tolist()
+        return _result_of(self._arrays, k, n, m, row, column)
 
 
-def _csr(rows: NDArray[Any], columns: NDArray[Any], masses: Vector, shape: tuple[int, int]) -> SparsePlan:
-    """Entries in the order of their rows as arrays of their own."""
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
-    return SparsePlan(masses.copy(), columns.astype(np.int64), indptr.astype(np.int64), shape, 0.0)
+def _result_of(found: dict[str, NDArray[Any]], k: int, n: int, m: int, row: int, column: int) -> EMDResult:
+    """Problem k, whose weights begin at `row` and `column`."""
+    first = row + column
+    entries = slice(first, first + int(found["n_entries"][k]))
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(found["row_entries"][row : row + n], out=indptr[1:])
+    return EMDResult(
+        cost=float(found["cost"][k]),
+        plan=SparsePlan(found["masses"][entries].copy(), found["columns"][entries].copy(), indptr, (n, m), 0.0),
+        u=found["u"][row : row + n].copy(),
+        v=found["v"][column : column + m].copy(),
+        n_iter=int(found["n_iter"][k]),
+        gap=float(found["gap"][k]),
+        converged=bool(found["optimal"][k]),
+    )
 
 
 def emd(a: Any, b: Any, cost: Any, *, max_iter: int | None = None, n_threads: int | None = None) -> EMDResult:
@@ -155,10 +160,11 @@ def emd(a: Any, b: Any, cost: Any, *, max_iter: int | None = None, n_threads: in
     n, m = costs.shape
     left, right = _same_mass(check_weights(a, "a", n), check_weights(b, "b", m))
     limit = _check_max_iter(max_iter)
-    check_n_threads(n_threads)
-    result = _solve(left, right, costs.reshape(-1), np.array([[n, m]]), limit, 1)
-    _report_failures(result, "emd")
-    return next(iter(result))
+    if n_threads is not None:
+        check_n_threads(n_threads)
+    found = _solve(left, right, costs.reshape(-1), np.array([[n, m]]), limit, 1)
+    _report_failures(found, "emd")
+    return _result_of(found, 0, n, m, 0, 0)
 
 
 def emd_batch(
@@ -205,9 +211,13 @@ def emd_batch(
     flat = _flat(costs, "cost")
     shapes = np.array([part.shape for part in costs], np.int64)
     left, right = _many_weights(a, b, shapes)
-    result = _solve(left, right, flat, shapes, limit, threads)
-    _report_failures(result, "emd_batch")
-    return result
+    found = _solve(left, right, flat, shapes, limit, threads)
+    _report_failures(found, "emd_batch")
+    starts = np.zeros_like(shapes)
+    np.cumsum(shapes[:-1], axis=0, out=starts[1:])
+    return EMDBatchResult(
+        found["cost"], found["gap"], found["n_iter"], found["optimal"].astype(bool), shapes, starts, found
+    )
 
 
 def partial_emd(left: Weights, right: Weights, cost: NDArray[Any], mass: float) -> EMDResult:
@@ -226,7 +236,7 @@ def partial_emd(left: Weights, right: Weights, cost: NDArray[Any], mass: float) 
     a = np.append(left.values, max(right.mass - mass, 0.0))
     b = np.append(right.values, max(left.mass - mass, 0.0))
     b *= a.sum() / b.sum()
-    found = next(iter(_solve(a, b, wide.reshape(-1), np.array([[n + 1, m + 1]]), _NO_LIMIT, 1)))
+    found = _result_of(_solve(a, b, wide.reshape(-1), np.array([wide.shape]), _NO_LIMIT, 1), 0, n + 1, m + 1, 0, 0)
     rows = np.repeat(np.arange(n + 1), np.diff(found.plan.indptr))
     kept = (rows < n) & (found.plan.indices < m)
     rows, columns, masses = rows[kept], found.plan.indices[kept], found.plan.data[kept]
@@ -235,53 +245,48 @@ def partial_emd(left: Weights, right: Weights, cost: NDArray[Any], mass: float) 
     half = float(least - found.v[m] - found.u[n]) / 2
     u, v = found.u[:n] + found.v[m], found.v[:m] + found.u[n]
     bound = float(left.values @ u + right.values @ v) + 2 * half * mass
-    plan = _csr(rows, columns, masses, (n, m))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    plan = SparsePlan(masses, columns, indptr, (n, m), 0.0)
     return EMDResult(value, plan, u + half, v + half, found.n_iter, value - bound, found.converged)
 
 
 def _solve(
     a: Vector, b: Vector, cost: NDArray[Any], shapes: NDArray[np.int64], max_iter: int, n_threads: int
-) -> EMDBatchResult:
-    """Problems of these shapes, laid end to end."""
-    largest = max(float(cost.max()), -float(cost.min()))
-    power = _SHRINK if largest > _LARGEST else 0
-    found = _core.transport.emd(
+) -> dict[str, NDArray[Any]]:
+    """What native code finds for problems of these shapes, laid end to end."""
+    problems: dict[str, Any] = dict(
         n_rows=np.ascontiguousarray(shapes[:, 0]),
         n_columns=np.ascontiguousarray(shapes[:, 1]),
         a=a,
         b=b,
-        cost=np.ldexp(cost, -power) if power else cost,
         max_iter=max_iter,
         n_threads=n_threads,
     )
-    if power:
+    found = _core.transport.emd(**problems, cost=cost)
+    if not all(np.isfinite(found[name]).all() for name in ("gap", "u", "v")):  # potentials are sums of many costs
+        found = _core.transport.emd(**problems, cost=np.ldexp(cost, -_SHRINK))
         for name in ("cost", "gap", "u", "v"):
             with np.errstate(over="ignore"):
-                found[name] = np.ldexp(found[name], power)
+                found[name] = np.ldexp(found[name], _SHRINK)
             if not np.isfinite(found[name]).all():
-                raise ValueError(
-                    f"cost: expected costs whose sums float64 holds, got one of size {largest} [scale them]"
-                )
-    starts = np.zeros_like(shapes)
-    np.cumsum(shapes[:-1], axis=0, out=starts[1:])
-    return EMDBatchResult(
-        found["cost"], found["gap"], found["n_iter"], found["optimal"].astype(bool), shapes, starts, found
-    )
+                size = max(float(cost.max()), -float(cost.min()))
+                raise ValueError(f"cost: expected costs whose sums float64 holds, got one of size {size} [scale them]")
+    return found
 
 
 def _check_max_iter(max_iter: Any) -> int:
     return _NO_LIMIT if max_iter is None else min(check_scalar_int(max_iter, "max_iter", minimum=0), _NO_LIMIT)
 
 
-def _report_failures(result: EMDBatchResult, name: str) -> None:
-    failed = np.flatnonzero(~result.converged)
-    if len(failed) == 0:
+def _report_failures(found: dict[str, NDArray[Any]], name: str) -> None:
+    if found["optimal"].all():
         return
-    which = "" if len(result) == 1 else f" in {len(failed)} of {len(result)} problems, the first of them {failed[0]},"
-    k = int(failed[0])
+    failed = np.flatnonzero(found["optimal"] == 0)
+    n_problems, k = len(found["optimal"]), int(failed[0])
+    which = "" if n_problems == 1 else f" in {len(failed)} of {n_problems} problems, the first of them {k},"
     warnings.warn(
-        f"{name}: max_iter={result.n_iter[k]} came before the optimum{which} at a cost of {result.cost[k]:.6g}, "
-        f"at most {result.gap[k]:.2g} above it [raise max_iter]",
+        f"{name}: max_iter={found['n_iter'][k]} came before the optimum{which} at a cost of {found['cost'][k]:.6g}, "
+        f"at most {found['gap'][k]:.2g} above it [raise max_iter]",
         ConvergenceWarning,
         stacklevel=3,
     )

@@ -92,15 +92,16 @@ struct ExactProblems {
   span<const T> cost;
 };
 
-/// Where the results of as many problems go. Of u, v, rows, columns and masses, those of a problem begin where the
-/// weights before it end (for the entries: where rows and columns before it end).
+/// Where the results of as many problems go. Those of a problem begin in u and v where the weights before it end, in
+/// columns and masses where both sides' weights before it end.
 struct ExactResults {
   double *cost, *gap;  // gap: cost - <a, u> - <b, v>, the most that the cost is above the optimum
   std::int64_t* n_iter;
   std::uint8_t* optimal;
   double *u, *v;  // feasible, with <a, u> = <b, v>
   std::int64_t* n_entries;
-  std::int32_t *rows, *columns;
+  std::int64_t* row_entries;  // as u: the number of positive entries in each row of the plan
+  std::int64_t* columns;      // of these entries, by rows
   double* masses;
 };
 
