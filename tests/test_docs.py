@@ -123,6 +123,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.search",
         "likewise.projection",
         "likewise.whitening",
+        "likewise.matrices",
         "likewise.integrations.matplotlib",
         "likewise.persistence",
         "likewise.errors",

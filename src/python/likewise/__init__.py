@@ -9,7 +9,7 @@ _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_C
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
-    from . import errors, persistence, projection, search, transport, whitening
+    from . import errors, matrices, persistence, projection, search, transport, whitening
     from ._info import info
     from .persistence import load
 else:
@@ -34,6 +34,7 @@ _LAZY = {
     "errors": ".errors",
     "info": "._info:info",
     "load": ".persistence:load",
+    "matrices": ".matrices",
     "persistence": ".persistence",
     "projection": ".projection",
     "search": ".search",
@@ -41,7 +42,10 @@ _LAZY = {
     "whitening": ".whitening",
 }
 
-__all__ = ["__version__", "errors", "info", "load", "persistence", "projection", "search", "transport", "whitening"]
+__all__ = [
+    "__version__", "errors", "info", "load", "matrices", "persistence", "projection", "search", "transport",
+    "whitening",
+]  # fmt: skip
 
 __version__: str = _core.__version__
 

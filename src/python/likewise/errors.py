@@ -13,8 +13,10 @@ __all__ = [
     "IndexLockedError",
     "InternalError",
     "NotFittedError",
+    "NotSimilarError",
     "RankDeficiencyWarning",
     "RecoveredIndexWarning",
+    "UndecidedError",
     "UnsupportedFormatError",
 ]
 
@@ -107,3 +109,31 @@ class RankDeficiencyWarning(UserWarning):
 
 class NotFittedError(ValueError, AttributeError):
     """An estimator was used before it was fitted."""
+
+
+class NotSimilarError(ValueError):
+    """Two matrices are not similar, so that no transform takes one to the other.
+
+    Attributes
+    ----------
+    verdict : likewise.matrices.SimilarityVerdict
+        The answer, with its reason and certificate.
+    """
+
+    def __init__(self, message: str, verdict: Any = None) -> None:
+        self.verdict = verdict
+        super().__init__(message)
+
+
+class UndecidedError(ValueError):
+    """Whether two float matrices are similar could not be decided, and the answer was used as yes or no.
+
+    Attributes
+    ----------
+    verdict : likewise.matrices.SimilarityVerdict
+        What was found.
+    """
+
+    def __init__(self, message: str, verdict: Any = None) -> None:
+        self.verdict = verdict
+        super().__init__(message)
