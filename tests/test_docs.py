@@ -125,6 +125,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.whitening",
         "likewise.matrices",
         "likewise.integrations.matplotlib",
+        "likewise.integrations.torch",
         "likewise.persistence",
         "likewise.errors",
     ):
@@ -156,7 +157,7 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert len(list((tmp_path / "html" / "_images").glob("whitening-*.png"))) == 2
 
 
-EXAMPLES = {"search_docstrings.py", "whiten_sentences.py"}  # each has a test below
+EXAMPLES = {"search_docstrings.py", "train_emo.py", "whiten_sentences.py"}  # each has a test below
 
 
 def test_every_example_program_is_tested() -> None:
@@ -172,6 +173,20 @@ def run_example(name: str, folder: Path, *arguments: object) -> str:
 
 def test_search_docstrings(tmp_path: Path) -> None:
     assert "random" in run_example("search_docstrings.py", tmp_path, "shuffle a list")
+
+
+@pytest.mark.slow
+def test_train_emo(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="pip install torch")
+    if not (data / "tinyshakespeare").is_dir():
+        pytest.skip(f"no tinyshakespeare in {data}")
+    printed = run_example("train_emo.py", tmp_path, data, "--steps", 30, "--seeds", 1)
+    rows = re.findall(r"^(MLE|EMO) +([\d.]+) ± \S+ +([\d.]+) ± ", printed, re.M)
+    assert [name for name, *_ in rows] == ["MLE", "EMO"]
+    # Less than a guess (2500 words, at a cost of about 0.9), and each is best at what it was trained for.
+    perplexities, costs = ([float(row[i]) for row in rows] for i in (1, 2))
+    assert perplexities[0] < perplexities[1] < 1000 and costs[1] < costs[0] < 0.9
+    assert (tmp_path / "train_emo.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -140,6 +140,7 @@ class EMOLoss(torch.nn.Module):  # type: ignore[misc]
         self.shift = check_bool(shift, "shift")
 
     def extra_repr(self) -> str:
+        """What `repr` shows."""
         return f"mixing={self.mixing!r}, ignore_index={self.ignore_index}, shift={self.shift}"
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
