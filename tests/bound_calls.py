@@ -112,6 +112,18 @@ def emo_arguments() -> dict[str, Any]:
     )
 
 
+WEIGHTS = dict(a=np.array([0.5, 0.25, 0.25]), b=np.array([0.75, 0.25]))
+X, Y = np.arange(12.0).reshape(3, 4), np.arange(8.0)[::-1].reshape(2, 4).copy()
+MATRIX = dict(cost=np.arange(6.0).reshape(3, 2), x=None, y=None, metric="sqeuclidean")
+PLAN = dict(f=np.array([0.5, 0.0, 0.25]), g=np.array([0.5, -0.5]), **WEIGHTS, epsilon=2.0)
+
+
+def sinkhorn(cost: dict[str, Any]) -> dict[str, Any]:
+    start = dict(f=np.zeros(3), g=np.zeros(2), history=np.zeros(51))
+    options = dict(epsilon=2.0, rho_a=1.0, rho_b=2.0, tol=1e-9, max_iter=50, method="log", anderson=3, n_threads=1)
+    return {**WEIGHTS, **cost, **start, **options}
+
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
@@ -262,7 +274,25 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "transport.emo": lambda: (_core.transport.emo, emo_arguments()),
     "transport.row_squares": lambda: (_core.transport.row_squares, dict(X=ROWS, out=np.zeros(3), n_threads=1)),
+    "transport.cost_statistics": lambda: (_core.transport.cost_statistics, dict(**WEIGHTS, **MATRIX, n_threads=1)),
     "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
+    "transport.least_slack": lambda: (
+        _core.transport.least_slack,
+        dict(potential=PLAN["f"], **MATRIX, out=np.zeros(2), transpose=False, n_threads=1),
+    ),
+    "transport.plan_apply": lambda: (
+        _core.transport.plan_apply,
+        dict(**PLAN, **MATRIX, v=np.ones((2, 2)), out=np.zeros((3, 2)), transpose=False, n_threads=1),
+    ),
+    "transport.plan_rows": lambda: (
+        _core.transport.plan_rows,
+        dict(**PLAN, **MATRIX, i0=1, i1=3, out=np.zeros((2, 2)), n_threads=1),
+    ),
+    "transport.point_gradient": lambda: (
+        _core.transport.point_gradient,
+        dict(**PLAN, x=X, y=Y, metric="cosine", out=np.zeros((3, 4)), n_threads=1),
+    ),
+    "transport.sinkhorn": lambda: (_core.transport.sinkhorn, sinkhorn(MATRIX)),
     "transport.sorted_transport": lambda: (
         _core.transport.sorted_transport,
         dict(**LINES, b=None, p=2.0, scale=1.0),
@@ -292,4 +322,14 @@ OTHER_DTYPES = {
     ("transport.prepare_vectors", "vectors"): [np.float32],
     ("transport.emo", "logits"): [np.float64],
     ("transport.row_squares", "X"): [np.float64],
+    ("transport.cost_statistics", "cost"): [np.float32],
+    ("transport.least_slack", "cost"): [np.float32],
+    ("transport.plan_apply", "cost"): [np.float32],
+    ("transport.point_gradient", "x"): [np.float32],
+    ("transport.plan_rows", "cost"): [np.float32],
+    ("transport.plan_rows", "out"): [np.float32],
+    ("transport.sinkhorn", "cost"): [np.float32],
 }
+
+# Arrays that are written, beside those called `out`.
+OUTPUTS = {("transport.sinkhorn", "f"), ("transport.sinkhorn", "g"), ("transport.sinkhorn", "history")}

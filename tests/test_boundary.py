@@ -19,7 +19,18 @@ import pytest
 import likewise
 from likewise import _core
 from likewise.errors import InternalError
-from tests.bound_calls import CALLS, EXACT, INDEX, OPTIONAL, OTHER_DTYPES, PROJECTION, ROWS, N, emo_arguments
+from tests.bound_calls import (
+    CALLS,
+    EXACT,
+    INDEX,
+    OPTIONAL,
+    OTHER_DTYPES,
+    OUTPUTS,
+    PROJECTION,
+    ROWS,
+    N,
+    emo_arguments,
+)
 
 
 def bound_functions() -> set[str]:
@@ -119,20 +130,21 @@ def test_arrays_that_are_not_canonical_are_refused(name: str, argument: str) -> 
 @pytest.mark.parametrize(("name", "argument"), ARRAY_ARGUMENTS)
 def test_canonical_arrays_of_any_origin_are_accepted(name: str, argument: str) -> None:
     function, arguments = CALLS[name]()
+    x = arguments[argument].copy()
     expected = function(**arguments)
-    expected_out = arguments.get("out")
-    x = arguments[argument]
+    expected_out = arguments[argument]
+    written = argument == "out" or (name, argument) in OUTPUTS
     longer = np.concatenate([np.zeros((1, *x.shape[1:]), x.dtype), x])
     frozen = x.copy()
     frozen.flags.writeable = False
-    forms = [longer[1:], np.ma.masked_array(x.copy())] + ([] if argument == "out" else [frozen])
+    forms = [longer[1:], np.ma.masked_array(x.copy())] + ([] if written else [frozen])
     for value in forms:
         function, arguments = CALLS[name]()
         assert same(function(**{**arguments, argument: value}), expected)
-        if argument == "out":
+        if written:
             assert same(np.asarray(value), expected_out)
-    if argument == "out":
-        with pytest.raises(InternalError, match=r"^out: expected a writeable array"):
+    if written:
+        with pytest.raises(InternalError, match=rf"^{argument}: expected a writeable array"):
             function(**{**arguments, argument: frozen})
 
 
@@ -279,7 +291,7 @@ def test_scalars_of_a_wrong_kind_are_refused(name: str, argument: str) -> None:
 
 
 # Literals of our own: pybind11 takes bytes for them too.
-LABELS = {"name", "argument", "variant", "words", "cjk", "method"}
+LABELS = {"name", "argument", "variant", "words", "cjk", "method", "metric"}
 TEXT_ARGUMENTS = [
     (name, argument)
     for name, make in CALLS.items()

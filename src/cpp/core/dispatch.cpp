@@ -46,7 +46,8 @@ const std::vector<Candidate>& candidates() {
     kernels::level::projection_kernels, \
     kernels::level::exact_kernels,      \
     kernels::level::document_kernels,   \
-    kernels::level::emo_kernels},       \
+    kernels::level::emo_kernels,        \
+    kernels::level::sinkhorn_kernels},  \
    has_##level},
   static const std::vector<Candidate> all{LIKEWISE_LEVELS(LIKEWISE_CANDIDATE)};
 #undef LIKEWISE_CANDIDATE

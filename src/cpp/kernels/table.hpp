@@ -177,6 +177,41 @@ struct EmoTable {
   EmoKernels<double> f64;
 };
 
+/// A row of costs of type C against m columns. The exponent of a pair is potential_j + own - (cost_j - shift) * scale,
+/// in float64.
+template <class C>
+struct CostKernels {
+  /// The largest exponent with own = 0; at least -1e300.
+  double (*max_exponent)(const C* cost, const double* potential, std::size_t m, double shift, double scale);
+  /// e_j = exp(exponent), in float64. Returns their sum.
+  double (*exponentials)(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
+                         double* e);
+  /// maxima_j = max(maxima_j, own - (cost_j - shift) * scale).
+  void (*max_with)(const C* cost, std::size_t m, double shift, double scale, double own, double* maxima);
+  /// sum_j (cost_j - shift) * weights_j.
+  double (*weighted_cost)(const C* cost, const double* weights, std::size_t m, double shift);
+};
+
+/// Sums over the d coordinates of n points x and m points y, row by row into out (n, m), in float64.
+template <class T>
+struct PointKernels {
+  void (*squared_distances)(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out);
+  void (*inner_products)(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out);
+};
+
+struct SinkhornKernels {
+  CostKernels<float> f32;
+  CostKernels<double> f64;
+  PointKernels<float> points32;
+  PointKernels<double> points64;
+  /// sums_j += values_j * factor.
+  void (*add_multiple)(const double* values, double factor, std::size_t m, double* sums);
+  double (*dot)(const double* a, const double* b, std::size_t m);
+  /// Natural logarithms of normal numbers above 0.
+  void (*logarithms)(const double* values, std::size_t n, double* out);
+  void (*square_roots)(double* values, std::size_t n);
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
@@ -184,6 +219,7 @@ struct Table {
   ExactTable exact;
   DocumentTable documents;
   EmoTable emo;
+  SinkhornKernels sinkhorn;
 };
 
 #if defined(__x86_64__)
@@ -199,6 +235,7 @@ struct Table {
   extern const ExactTable exact_kernels;         \
   extern const DocumentTable document_kernels; \
   extern const EmoTable emo_kernels;             \
+  extern const SinkhornKernels sinkhorn_kernels;   \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 namespace likewise {
@@ -12,6 +13,8 @@ struct span {
 
   constexpr span() = default;
   constexpr span(T* first, std::size_t count) : data(first), size(count) {}
+  template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
+  constexpr span(const span<U>& other) : data(other.data), size(other.size) {}
   template <class U>
   span(const std::vector<U>& values) : data(values.data()), size(values.size()) {}
   template <class U>

@@ -1,0 +1,224 @@
+#include "core/transport/pairs.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/transport/cost_rows.hpp"
+
+namespace likewise::transport {
+namespace {
+
+constexpr double kNothing = -1e300;  // an exponent whose exponential is 0
+constexpr double kLight = 1e-200;    // columns of less weight take no part in the passes
+constexpr double kSafe = 1e200;      // sums within this factor of 1 are good
+
+double total(span<const double> values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return sum;
+}
+
+bool is_safe(double sum) { return sum > 1 / kSafe && sum < kSafe; }
+
+}  // namespace
+
+Pairs::Pairs(const SinkhornProblem& problem, unsigned n_threads)
+    : problem_(problem),
+      n_threads_(n_threads),
+      constrained_(std::isinf(problem.rho_a) && std::isinf(problem.rho_b)),
+      mass_(total(problem.a)),
+      log_b_(problem.b.size),
+      potential_(problem.b.size),
+      columns_(problem.b.size),
+      partial_(Pieces(problem.a.size, problem.b.size).n * problem.b.size) {
+  for (std::size_t j = 0; j < log_b_.size(); ++j) log_b_[j] = problem.b[j] > 0 ? std::log(problem.b[j]) : kNothing;
+  std::visit(
+      [&](const auto& c) {
+        auto rows = rows_of(c);
+        double lowest = std::numeric_limits<double>::infinity(), highest = -lowest;
+        for (const std::size_t i : {std::size_t{0}, c.n / 2, c.n - 1}) {
+          const auto* row = rows.row(i);
+          for (std::size_t j = 0; j < c.m; ++j) {
+            lowest = std::min(lowest, static_cast<double>(row[j]));
+            highest = std::max(highest, static_cast<double>(row[j]));
+          }
+        }
+        // Any shift is right where marginals are constraints; elsewhere potentials mean what they are.
+        if (constrained_) shift_ = lowest;
+        spread_ = highest - lowest;
+      },
+      problem.cost);
+}
+
+void Pairs::set_epsilon(double epsilon) {
+  epsilon_ = epsilon;
+  scale_ = 1 / epsilon;
+  factor_a_ = std::isinf(problem_.rho_a) ? 1 : problem_.rho_a / (problem_.rho_a + epsilon);
+  factor_b_ = std::isinf(problem_.rho_b) ? 1 : problem_.rho_b / (problem_.rho_b + epsilon);
+}
+
+void Pairs::rescale(double epsilon, std::vector<double>& phi, std::vector<double>& gamma) {
+  const double ratio = epsilon_ / epsilon;
+  for (double& v : phi) v *= ratio;
+  for (double& v : gamma) v *= ratio;
+  set_epsilon(epsilon);
+}
+
+void Pairs::from_potentials(span<const double> f, span<const double> g, std::vector<double>& phi,
+                            std::vector<double>& gamma) const {
+  for (std::size_t i = 0; i < f.size; ++i) phi[i] = (f[i] - shift_ / 2) / epsilon_;
+  for (std::size_t j = 0; j < g.size; ++j) gamma[j] = (g[j] - shift_ / 2) / epsilon_;
+}
+
+double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image) {
+  const kernels::SinkhornKernels& kernel = kernel_table().sinkhorn;
+  const std::size_t m = gamma.size();
+  for (std::size_t j = 0; j < m; ++j) potential_[j] = problem_.b[j] > kLight ? gamma[j] + log_b_[j] : kNothing;
+  std::fill(partial_.begin(), partial_.end(), 0.0);
+  for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
+    using Rows = std::decay_t<decltype(rows)>;
+    const auto& row_kernel = cost_kernels<typename Rows::Value>();
+    std::vector<double> e(m);
+    double* sums = partial_.data() + piece * m;
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto* row = rows.row(i);
+      double sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
+      if (!is_safe(sum)) {
+        phi[i] = -row_kernel.max_exponent(row, potential_.data(), m, shift_, scale_);
+        sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
+      }
+      const double fresh = factor_a_ * (phi[i] - std::log(sum));
+      double factor = problem_.a[i] / sum;
+      if (factor_a_ != 1) {
+        if (std::abs(fresh - phi[i]) > 100) {  // unbalanced, far away: the factor might overflow
+          row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, fresh, e.data());
+          factor = problem_.a[i];
+        } else {
+          factor = problem_.a[i] * std::exp(fresh - phi[i]);
+        }
+      }
+      phi[i] = fresh;
+      if (factor > 0) kernel.add_multiple(e.data(), factor, m, sums);
+      if (i % 64 == 0) poll_interrupt();
+    }
+  });
+  std::copy_n(partial_.begin(), m, columns_.begin());
+  for (std::size_t p = m; p < partial_.size(); p += m) kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
+
+  double error = 0;
+  bool safe = true;
+  for (std::size_t j = 0; j < m; ++j) {
+    if (problem_.b[j] <= kLight) {
+      image[j] = gamma[j];
+      continue;
+    }
+    const double wanted =
+        factor_b_ == 1 ? problem_.b[j] : problem_.b[j] * std::exp(-gamma[j] * epsilon_ / problem_.rho_b);
+    error += std::abs(columns_[j] - wanted);
+    const double ratio = problem_.b[j] / columns_[j];
+    safe = safe && is_safe(ratio);
+    image[j] = factor_b_ * (gamma[j] + std::log(ratio));
+  }
+  if (!safe) column_potentials(phi, image);
+  return error / mass_;
+}
+
+void Pairs::column_potentials(const std::vector<double>& phi, std::vector<double>& image) {
+  // The largest exponent of each column first, then the sum: no overflow, and no underflow of a whole column.
+  const std::size_t m = image.size();
+  std::vector<double> maxima(partial_.size(), kNothing);
+  for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
+    using Rows = std::decay_t<decltype(rows)>;
+    const auto& kernel = cost_kernels<typename Rows::Value>();
+    for (std::size_t i = begin; i < end; ++i)
+      if (problem_.a[i] > 0)
+        kernel.max_with(rows.row(i), m, shift_, scale_, phi[i] + std::log(problem_.a[i]), maxima.data() + piece * m);
+  });
+  for (std::size_t p = m; p < maxima.size(); p += m)
+    for (std::size_t j = 0; j < m; ++j) maxima[j] = std::max(maxima[j], maxima[p + j]);
+  maxima.resize(m);
+  for (double& v : maxima) v = -v;
+  std::fill(partial_.begin(), partial_.end(), 0.0);
+  for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
+    using Rows = std::decay_t<decltype(rows)>;
+    const auto& kernel = cost_kernels<typename Rows::Value>();
+    std::vector<double> e(m);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (problem_.a[i] <= 0) continue;
+      kernel.exponentials(rows.row(i), maxima.data(), m, shift_, scale_, phi[i] + std::log(problem_.a[i]), e.data());
+      kernel_table().sinkhorn.add_multiple(e.data(), 1.0, m, partial_.data() + piece * m);
+    }
+  });
+  for (std::size_t j = 0; j < m; ++j) {
+    double sum = 0;
+    for (std::size_t p = j; p < partial_.size(); p += m) sum += partial_[p];
+    image[j] = factor_b_ * (maxima[j] - std::log(sum));
+  }
+}
+
+void Pairs::complete(const std::vector<double>& phi, std::vector<double>& gamma) {
+  const auto light = [](double weight) { return weight <= kLight; };
+  if (std::none_of(problem_.b.begin(), problem_.b.end(), light)) return;
+  std::vector<double> image(gamma.size());
+  column_potentials(phi, image);
+  for (std::size_t j = 0; j < gamma.size(); ++j)
+    if (light(problem_.b[j])) gamma[j] = image[j];
+}
+
+SinkhornReport Pairs::evaluate(std::vector<double>& phi, std::vector<double>& gamma, span<double> f, span<double> g) {
+  const kernels::SinkhornKernels& kernel = kernel_table().sinkhorn;
+  const std::size_t n = phi.size(), m = gamma.size();
+  if (constrained_) {
+    const double move =
+        (kernel.dot(problem_.b.data, gamma.data(), m) - kernel.dot(problem_.a.data, phi.data(), n)) / (2 * mass_);
+    for (double& v : phi) v += move;
+    for (double& v : gamma) v -= move;
+  }
+  for (std::size_t i = 0; i < n; ++i) f[i] = phi[i] * epsilon_ + shift_ / 2;
+  for (std::size_t j = 0; j < m; ++j) {
+    g[j] = gamma[j] * epsilon_ + shift_ / 2;
+    potential_[j] = problem_.b[j] > 0 ? gamma[j] + log_b_[j] : kNothing;
+  }
+  std::fill(partial_.begin(), partial_.end(), 0.0);
+  std::vector<double> row_sums(n), row_costs(n);
+  for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
+    using Rows = std::decay_t<decltype(rows)>;
+    const auto& row_kernel = cost_kernels<typename Rows::Value>();
+    std::vector<double> e(m);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (problem_.a[i] <= 0) continue;
+      const auto* row = rows.row(i);
+      const double sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
+      row_sums[i] = problem_.a[i] * sum;
+      row_costs[i] = problem_.a[i] * row_kernel.weighted_cost(row, e.data(), m, shift_);
+      kernel.add_multiple(e.data(), problem_.a[i], m, partial_.data() + piece * m);
+      if (i % 64 == 0) poll_interrupt();
+    }
+  });
+  std::copy_n(partial_.begin(), m, columns_.begin());
+  for (std::size_t p = m; p < partial_.size(); p += m) kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
+
+  SinkhornReport report;
+  // What a side adds to the error and to the value: sum_i potential_i r_i, and rho KL(r | weights).
+  const auto measure = [&](span<const double> weights, span<const double> sums, const std::vector<double>& unit,
+                           const double* potential, double rho) {
+    for (std::size_t i = 0; i < weights.size; ++i) {
+      const double wanted = std::isinf(rho) ? weights[i] : weights[i] * std::exp(-unit[i] * epsilon_ / rho);
+      report.marginal_error += std::abs(sums[i] - wanted);
+      report.regularised_cost += potential[i] * sums[i];
+      if (!std::isinf(rho)) {
+        const double entropy = sums[i] > 0 ? sums[i] * std::log(sums[i] / weights[i]) : 0;
+        report.regularised_cost += rho * (entropy - sums[i] + weights[i]);
+      }
+    }
+  };
+  measure(problem_.a, row_sums, phi, f.data, problem_.rho_a);
+  measure(problem_.b, columns_, gamma, g.data, problem_.rho_b);
+  report.mass = total(row_sums);
+  report.cost = total(row_costs) + shift_ * report.mass;
+  report.regularised_cost += epsilon_ * (mass_ * total(problem_.b) - report.mass);
+  report.marginal_error /= mass_;
+  return report;
+}
+
+}  // namespace likewise::transport

@@ -1,0 +1,5 @@
+// Optimal transport.
+#pragma once
+#include "likewise/transport/exact.hpp"
+#include "likewise/transport/ground_cost.hpp"
+#include "likewise/transport/sinkhorn.hpp"
