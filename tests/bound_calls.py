@@ -288,11 +288,29 @@ CALLS: dict[str, Callable[[], Call]] = {
         _core.transport.plan_rows,
         dict(**PLAN, **MATRIX, i0=1, i1=3, out=np.zeros((2, 2)), n_threads=1),
     ),
+    "transport.plan_sums": lambda: (
+        _core.transport.plan_sums,
+        dict(
+            **PLAN,
+            **MATRIX,
+            alpha=np.ones(3),
+            beta=np.ones(2),
+            left=np.zeros(3),
+            right=np.zeros(2),
+            rows=np.zeros(3),
+            columns=np.zeros(2),
+            n_threads=1,
+        ),
+    ),
     "transport.point_gradient": lambda: (
         _core.transport.point_gradient,
         dict(**PLAN, x=X, y=Y, metric="cosine", out=np.zeros((3, 4)), n_threads=1),
     ),
     "transport.sinkhorn": lambda: (_core.transport.sinkhorn, sinkhorn(MATRIX)),
+    "transport.soft_min": lambda: (
+        _core.transport.soft_min,
+        dict(potential=np.zeros(2), **MATRIX, epsilon=0.5, out=np.zeros(3), transpose=False, n_threads=1),
+    ),
     "transport.sorted_transport": lambda: (
         _core.transport.sorted_transport,
         dict(**LINES, b=None, p=2.0, scale=1.0),
@@ -328,8 +346,16 @@ OTHER_DTYPES = {
     ("transport.point_gradient", "x"): [np.float32],
     ("transport.plan_rows", "cost"): [np.float32],
     ("transport.plan_rows", "out"): [np.float32],
+    ("transport.plan_sums", "cost"): [np.float32],
     ("transport.sinkhorn", "cost"): [np.float32],
+    ("transport.soft_min", "cost"): [np.float32],
 }
 
 # Arrays that are written, beside those called `out`.
-OUTPUTS = {("transport.sinkhorn", "f"), ("transport.sinkhorn", "g"), ("transport.sinkhorn", "history")}
+OUTPUTS = {
+    ("transport.plan_sums", "columns"),
+    ("transport.plan_sums", "rows"),
+    ("transport.sinkhorn", "f"),
+    ("transport.sinkhorn", "g"),
+    ("transport.sinkhorn", "history"),
+}

@@ -122,6 +122,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
     for name in (
         "likewise.search",
         "likewise.projection",
+        "likewise.transport",
         "likewise.whitening",
         "likewise.matrices",
         "likewise.integrations.matplotlib",

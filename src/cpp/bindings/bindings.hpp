@@ -14,6 +14,7 @@ void register_transport_exact(pybind11::module_& m);  // network simplex
 void register_transport_one_dimensional(pybind11::module_& m);  // points on the line
 void register_transport_documents(pybind11::module_& m);  // Word Mover's Distance
 void register_transport_emo(pybind11::module_& m);  // the EMO loss
+void register_transport_plan_sums(pybind11::module_& m);  // soft minima, and sums over plans
 void register_transport_sinkhorn(pybind11::module_& m);  // entropic transport and its plans
 
 }  // namespace likewise::bindings

@@ -19,5 +19,6 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_transport_one_dimensional(transport);
   likewise::bindings::register_transport_documents(transport);
   likewise::bindings::register_transport_emo(transport);
+  likewise::bindings::register_transport_plan_sums(transport);
   likewise::bindings::register_transport_sinkhorn(transport);
 }

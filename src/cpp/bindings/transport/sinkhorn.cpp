@@ -5,7 +5,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/transport/ground_cost.hpp"
+#include "bindings/transport/plan_arguments.hpp"
 
 namespace py = pybind11;
 
@@ -18,36 +18,6 @@ constexpr std::pair<const char*, SinkhornMethod> kMethods[] = {{"auto", Sinkhorn
                                                                {"log", SinkhornMethod::log},
                                                                {"kernel", SinkhornMethod::kernel},
                                                                {"sparse", SinkhornMethod::sparse}};
-
-template <class A>
-void expect_size(const A& array, const char* argument, std::size_t size) {
-  if (array.size != size)
-    throw boundary_error(std::string(argument) + ": expected " + std::to_string(size) + " numbers, got " +
-                         describe(array.owner));
-}
-
-/// The arguments that every function of a plan takes.
-struct PlanArguments {
-  Array<const double> f, g, a, b;
-  GroundCostArgument cost;
-  Plan plan;
-
-  PlanArguments(const py::object& f_, const py::object& g_, const py::object& a_, const py::object& b_,
-                const py::object& cost_, const py::object& x, const py::object& y, const std::string& metric,
-                double epsilon)
-      : f(input<double>(f_, "f")),
-        g(input<double>(g_, "g")),
-        a(input<double>(a_, "a")),
-        b(input<double>(b_, "b")),
-        cost(cost_, x, y, metric) {
-    expect_size(a, "a", cost.n);
-    expect_size(b, "b", cost.m);
-    expect_size(f, "f", cost.n);
-    expect_size(g, "g", cost.m);
-    if (!(epsilon > 0)) throw boundary_error("epsilon: expected a number above 0, got " + std::to_string(epsilon));
-    plan = {a, b, f, g, cost.cost, epsilon};
-  }
-};
 
 py::dict solve(const py::object& a_, const py::object& b_, const py::object& cost_, const py::object& x,
                const py::object& y, const std::string& metric, double epsilon, double rho_a, double rho_b,
@@ -63,7 +33,7 @@ py::dict solve(const py::object& a_, const py::object& b_, const py::object& cos
   expect_size(g, "g", cost.m);
   if (history.size == 0 || history.size - 1 < max_iter)
     throw boundary_error("history: expected max_iter + 1 numbers, got " + describe(history_));
-  if (!(epsilon > 0)) throw boundary_error("epsilon: expected a number above 0, got " + std::to_string(epsilon));
+  expect_epsilon(epsilon);
   if (!(rho_a > 0)) throw boundary_error("rho_a: expected a number above 0, got " + std::to_string(rho_a));
   if (!(rho_b > 0)) throw boundary_error("rho_b: expected a number above 0, got " + std::to_string(rho_b));
   const auto* const known = std::find_if(std::begin(kMethods), std::end(kMethods),

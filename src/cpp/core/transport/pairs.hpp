@@ -24,6 +24,9 @@ class Pairs {
   /// phi and gamma, met on the way.
   double pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image);
 
+  /// gamma from phi, without any use of what it was.
+  void project(const std::vector<double>& phi, std::vector<double>& gamma) { column_potentials(phi, gamma); }
+
   /// Where b is 0 or close to it, passes leave gamma alone: sets it there from phi.
   void complete(const std::vector<double>& phi, std::vector<double>& gamma);
 

@@ -36,8 +36,16 @@ class Solver {
     pairs_.from_potentials(f, g, phi_, gamma_);
     bool met = false;
     if (options_.max_iterations > 0) {
-      if (cold && anderson_) descend();
-      met = iterate(options_.tolerance);
+      const bool constrained = std::isinf(problem_.rho_a) && std::isinf(problem_.rho_b);
+      if (constrained && std::min(phi_.size(), gamma_.size()) == 1) {  // there is one plan
+        history_[n_iterations_++] = pairs_.pass(gamma_, phi_, image_);
+        gamma_.swap(image_);
+      } else {
+        if (cold && anderson_) descend();
+        met = iterate(options_.tolerance);
+        // Where the iterations ran out, gamma may be extrapolated, or of another epsilon.
+        if (!met) pairs_.project(phi_, gamma_);
+      }
     }
     pairs_.complete(phi_, gamma_);
     SinkhornReport report = pairs_.evaluate(phi_, gamma_, f, g);

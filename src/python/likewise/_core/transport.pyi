@@ -140,3 +140,32 @@ def point_gradient(
     out: NDArray[np.float64],
     n_threads: int,
 ) -> None: ...
+def soft_min(
+    potential: NDArray[np.float64],
+    cost: NDArray[Any] | None,
+    x: NDArray[Any] | None,
+    y: NDArray[Any] | None,
+    metric: str,
+    epsilon: float,
+    out: NDArray[np.float64],
+    transpose: bool,
+    n_threads: int,
+) -> None: ...
+def plan_sums(
+    f: NDArray[np.float64],
+    g: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    cost: NDArray[Any] | None,
+    x: NDArray[Any] | None,
+    y: NDArray[Any] | None,
+    metric: str,
+    epsilon: float,
+    alpha: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    n_threads: int,
+) -> tuple[float, float, float, float]: ...
