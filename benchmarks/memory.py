@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import corpora, vectors
 from benchmarks.measure import pinned
 from benchmarks.transport.emo_contestants import emo_task
+from benchmarks.transport.exact_contestants import emd_task
 
 
 class ContestantError(RuntimeError):
@@ -180,6 +181,7 @@ TASKS = {
     "project": vectors.project_task,
     "whiten": vectors.whiten_task,
     "emo": emo_task,
+    "emd": emd_task,
 }
 
 
