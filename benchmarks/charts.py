@@ -26,9 +26,11 @@ COLOURS = {
     "sklearn PCA": "#009E73",
     "sklearn IncrementalPCA": "#E69F00",
     "faiss PCAMatrix": "#CC79A7",
+    "passagemath": "#009E73",
+    "likewise, python": "#56B4E9",
 }
 HATCHES = {"numpy": "//", "cython": "\\\\"}
-MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^D", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^DdP", strict=True))
 
 
 def draw_bars(

@@ -64,6 +64,7 @@ def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list
     drawn = [_queries_chart(records, machine, folder), _growth_chart(records, machine, folder)]
     drawn.append(_ratio_chart(records, machine, folder))
     drawn += vector_charts.draw(records, machine, folder)
+    drawn.append(_matrices_chart(records, machine, folder))
     return [path for path in drawn if path is not None]
 
 
@@ -98,6 +99,22 @@ def _growth_chart(records: list[Record], machine: dict[str, Any], folder: Path) 
         draw_lines(panel, tables, CHARTED, "n_docs", ("documents", "microseconds per query"), title)
     panels[0][0].legend(fontsize=8, frameon=False)
     return finish(figure, machine, folder / "growth.png")
+
+
+def _matrices_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
+    """Lines: milliseconds against the size of a pair, decision alone and with the transform."""
+    import matplotlib.pyplot as plt
+
+    titles = {"matrices, decide": "decide", "matrices, transform": "decide, transform, check"}
+    tables = {group: [r for r in records if r.group == group] for group in titles}
+    if not all(tables.values()):
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.0))
+    for panel, (group, title) in zip(panels, titles.items(), strict=True):
+        names = ("likewise", "likewise, python", "passagemath")
+        draw_lines(panel, tables[group], names, "size", ("n", "milliseconds"), title)
+        panel.legend(fontsize=7, frameon=False)
+    return finish(figure, machine, folder / "matrices.png")
 
 
 def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:

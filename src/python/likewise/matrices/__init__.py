@@ -2,7 +2,7 @@
 
 from ..errors import NotSimilarError, UndecidedError
 from .canonical import RationalForm, change_basis, companion, rational_canonical_form
-from .invariants import MatrixInvariants, invariants
+from .invariance import MatrixInvariants, invariants
 from .jordan import JordanForm, jordan_form
 from .similarity import SimilarityVerdict, is_similar, similarity_transform
 

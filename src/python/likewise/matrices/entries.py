@@ -102,6 +102,9 @@ def read_matrix(value: object, name: str, exact: bool | None = None) -> ExactMat
         kind = _kind_of_objects(array)
     if kind in "fc":
         return _read_floats(array, value, name, exact, kind)
+    if kind in "biu" or set(map(type, array.flat)) <= {int}:
+        whole = ExactMatrix([list(map(int, row)) for row in array.tolist()], 1)
+        return _round(whole, name) if exact is False else whole
     entries = [[_rational(x, name, (i, j)) for j, x in enumerate(row)] for i, row in enumerate(array.tolist())]
     return _round(_over_one_denominator(entries), name) if exact is False else _over_one_denominator(entries)
 
@@ -140,6 +143,8 @@ def _objects_or_array(value: object, name: str) -> tuple[NDArray[Any], bool]:
 def _kind_of_objects(array: NDArray[Any]) -> str:
     """ "c" or "f" for a list that holds floats and no rational that is not an integer, "O" for exact ones."""
     kind = "O"
+    if set(map(type, array.flat)) <= {int}:  # a short cut: most lists
+        return kind
     for x in array.flat:
         if isinstance(x, complex | np.complexfloating):
             kind = "c"

@@ -49,10 +49,14 @@ class FlintEngine:
 
     def evaluate(self, p: Polynomial, a: Matrix) -> Matrix:
         n = a.nrows()
-        one = self._flint.fmpz_mat(n, n, [int(i == j) for i in range(n) for j in range(n)])
-        found = p[0] * one
-        for c in p[1:]:
-            found = found * a + c * one
+        if len(p) == 1:
+            return self._flint.fmpz_mat(n, n, [p[0] * int(i == j) for i in range(n) for j in range(n)])
+        found = p[0] * a
+        for k, c in enumerate(p[1:]):
+            if k:
+                found = found * a
+            for i in range(n):
+                found[i, i] += c
         return found
 
     def solve(self, a: Matrix, b: Matrix) -> tuple[Matrix, int]:

@@ -63,7 +63,7 @@ class _Kernel(Generic[M]):
         """The first unit vector of the parameters (small numbers grow least), then random ones of growing entries."""
         size = self.n if self.basis is None else len(self.basis)
         unit = [1] + [0] * (size - 1)
-        parameters = [draw.randint(-spread, spread) for _ in unit] if spread else unit
+        parameters = draw.choices(range(-spread, spread + 1), k=size) if spread else unit
         if self.basis is not None:
             columns = zip(*self.basis, strict=True)
             return _primitive([sum(c * x for c, x in zip(parameters, column, strict=True)) for column in columns])

@@ -1,7 +1,8 @@
 """Jordan structure of float matrices: clusters of eigenvalues, their invariant subspaces, ranks of nilpotent parts.
 
 Which eigenvalues belong together cannot be read off them: those of a defective block of size k scatter like eps^(1/k).
-So ever coarser clusterings are tried, and the first whose Jordan form reproduces the matrix is taken.
+So ever coarser clusterings are tried, and of those whose Jordan form reproduces the matrix the best conditioned one is
+taken.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .entries import FloatMatrix
 
 EPS = float(np.finfo(np.float64).eps)
 COND_MAX = 1e8
+GOOD_CONDITION = 1e4  # below it no coarser clustering is tried
 RADII = (1e-14, 1e-10, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of ||A||_F: what may be one eigenvalue
 
 
@@ -50,7 +52,7 @@ def estimate_structure(a: FloatMatrix, tol: float) -> list[Cluster]:
 
 
 def numeric_jordan_form(a: FloatMatrix, tol: float) -> NumericJordanForm:
-    """The first reliable form from the finest clustering to the coarsest, or the one with the smallest residual."""
+    """The reliable form with the best condition, or the one with the smallest residual."""
     n = len(a)
     if n == 0:
         return NumericJordanForm(a, a, (), 0.0, 1.0, "", [])
@@ -68,13 +70,19 @@ def numeric_jordan_form(a: FloatMatrix, tol: float) -> NumericJordanForm:
                 continue
             seen.append(groups)
             found = _assemble(a * scale, [_cluster(a * scale, w, v, group, tol, norm) for group in groups], tol, norm)
-            if not found.reason:
+            if best is None or _preference(found) < _preference(best):
                 best = found
+            if not best.reason and (best.condition or math.inf) <= GOOD_CONDITION:
                 break
-            if best is None or found.residual < best.residual:
-                best = found
         assert best is not None
         return best if scale == 1.0 else _rescale(best, scale)
+
+
+def _preference(found: NumericJordanForm) -> tuple[bool, float]:
+    """Reliable forms by condition: a defective block that is split by rounding has a huge one. Others by residual."""
+    if found.reason:
+        return True, found.residual
+    return False, found.condition or math.inf
 
 
 def _groups(w: NDArray[Any], radius: float) -> list[list[int]]:
