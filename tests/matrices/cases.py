@@ -63,7 +63,8 @@ def fractions(rows: Any) -> np.ndarray:
     found = np.empty((n, n), dtype=object)
     for i in range(n):
         for j in range(n):
-            found[i, j] = Fraction(rows[i][j])
+            x = rows[i][j]
+            found[i, j] = Fraction(x.item() if isinstance(x, np.generic) else x)  # int64 would overflow inside
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likewise import matrices
-from tests.matrices.cases import conditioned, diagonal, disguised, jordan
+from tests.matrices.cases import conditioned, diagonal, disguised, fractions, jordan
 
 SHEAR = np.array([[1.0, 1.0], [0.0, 1.0]])
 THREE = np.array(jordan(3, 2), dtype=float)
@@ -209,6 +210,48 @@ def test_planted_pairs_are_never_refused(n: int, seed: int, decades: float, bloc
     assert verdict.similar is not False, verdict.reason
     if verdict.similar:
         holds(a, b, verdict)
+
+
+def exact_residual(a: np.ndarray, p: np.ndarray, b: np.ndarray) -> float:
+    """||A - P B P^-1||_F / ||A||_F of the floats as they are, without rounding."""
+    a, p, b = (fractions(x) for x in (a, p, b))
+    error = a - p.dot(b).dot(inverse_of(p))
+    squares = [sum((x * x for x in y.flat), Fraction(0)) for y in (error, a)]
+    return float(squares[0] / squares[1]) ** 0.5
+
+
+def inverse_of(p: np.ndarray) -> np.ndarray:
+    """By Cayley and Hamilton."""
+    charpoly = matrices.invariants(p).charpoly
+    found = fractions(np.zeros(p.shape, int))
+    for c in charpoly[:-1]:
+        found = found.dot(p) + c * fractions(np.eye(len(p), dtype=int))
+    return -found / charpoly[-1]
+
+
+def test_verdicts_hold_without_rounding() -> None:
+    """Pairs around the tolerance: a yes holds in exact arithmetic, and no planted P refutes a no."""
+    rng = np.random.default_rng(11)
+    found: dict[bool | None, int] = {True: 0, False: 0, None: 0}
+    for _ in range(120):
+        n = int(rng.integers(2, 5))
+        a = rng.normal(size=(n, n))
+        if rng.random() < 0.4:
+            a = np.array(diagonal(jordan(n - 1, 1.0), jordan(1, float(rng.integers(3)))), dtype=float)
+        p = conditioned(n, 10 ** rng.uniform(0, 6), rng)
+        tol, cond_max = float(rng.choice([1e-12, 1e-8, 1e-4])), float(rng.choice([10, 1e4, 1e8]))
+        b = np.linalg.solve(p, a @ p)
+        b += rng.normal(size=b.shape) * tol * 10 ** rng.uniform(-4, 1) * np.linalg.norm(b) / n
+        verdict = matrices.is_similar(a, b, tol=tol, cond_max=cond_max)
+        found[verdict.similar] += 1
+        if verdict.similar:
+            assert verdict.transform is not None
+            assert exact_residual(a, verdict.transform, b) <= tol * (1 + 1e-9)
+            assert np.linalg.cond(verdict.transform) <= cond_max * (1 + 1e-6)
+        elif verdict.similar is False:
+            for candidate in (p, np.eye(n)):
+                assert exact_residual(a, candidate, b) > tol or np.linalg.cond(candidate) > cond_max
+    assert min(found.values()) > 5
 
 
 @settings(max_examples=60, deadline=None)

@@ -234,6 +234,13 @@ def test_refused_bases() -> None:
         matrices.change_basis([[1e308, 1e308], [0, 1]], [[1.0, 1e6], [1e-6, 0]])
 
 
+def test_results_that_overflow_are_refused() -> None:
+    with pytest.raises(FloatingPointError, match="^A: the determinant overflows"):
+        matrices.invariants(np.diag([1e200, 1e200]))
+    with pytest.raises(FloatingPointError, match="^A: the trace overflows"):
+        matrices.invariants(np.diag([1e308, 1e308]))
+
+
 @pytest.mark.parametrize(
     ("coefficients", "kind", "text"),
     [

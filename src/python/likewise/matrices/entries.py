@@ -57,6 +57,14 @@ class NumericMatrix:
         return len(self.array)
 
 
+def scaled(x: FloatMatrix, exponent: int) -> FloatMatrix:
+    """``2^exponent x``, every bit kept where it does not overflow or underflow."""
+    if x.dtype.kind == "c":
+        return scaled(x.real, exponent) + 1j * scaled(x.imag, exponent)
+    found: FloatMatrix = np.ldexp(x, exponent)
+    return found
+
+
 def as_fractions(rows: list[list[int]], denominator: int = 1) -> NDArray[np.object_]:
     """Integer rows over a denominator as an object array of `Fraction`."""
     n_columns = len(rows[0]) if rows else 0

@@ -98,14 +98,20 @@ def invariants(A: Any, *, exact: bool | None = None, tol: float | None = None) -
         return _exact(a)
     tol = a.epsilon**0.5 if tol is None else tol
     found = estimate_structure(a.array, tol)
-    singular = np.linalg.svd(a.array, compute_uv=False)
+    with np.errstate(all="ignore"):
+        singular = np.linalg.svd(a.array, compute_uv=False)
+        trace, determinant = np.trace(a.array), np.linalg.det(a.array)
+        charpoly = np.poly(a.array) if a.n else np.ones(1)
+    for name, value in (("trace", trace), ("determinant", determinant), ("characteristic polynomial", charpoly)):
+        if not np.isfinite(value).all():
+            raise FloatingPointError(f"A: the {name} overflows [scale the matrix]")
     largest = singular[0] if a.n else 0.0
     return MatrixInvariants(
         a.n,
-        np.trace(a.array).item() if a.n else 0.0,
-        np.linalg.det(a.array).item(),
+        trace.item(),
+        determinant.item(),
         int((singular > tol * largest).sum()),
-        tuple(np.poly(a.array).tolist()) if a.n else (1.0,),
+        tuple(charpoly.tolist()),
         None,
         None,
         {cluster.eigenvalue: (cluster.weyr, conjugate(cluster.weyr)) for cluster in found},

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .entries import FloatMatrix
+from .entries import FloatMatrix, scaled
 
 EPS = float(np.finfo(np.float64).eps)
 _LARGEST_KRONECKER = 24  # the SVD of an n^2 x n^2 matrix: 0.3 s at 24
@@ -69,7 +69,7 @@ def decide(a: FloatMatrix, b: FloatMatrix, tol: float, cond_max: float, rng: np.
         return NumericVerdict(True, "the matrices are equal", identity, 0.0, 1.0)
     # A power of two changes no bit, and no answer; it keeps norms away from overflow.
     exponent = -int(np.frexp(max(np.abs(a).max(), np.abs(b).max()))[1])
-    pair = _Pair(_scaled(a, exponent), _scaled(b, exponent), tol, cond_max)
+    pair = _Pair(scaled(a, exponent), scaled(b, exponent), tol, cond_max)
     best = NumericVerdict(None, "")
     found = _invariant_certificate(pair)
     if found:
@@ -106,13 +106,6 @@ def decide(a: FloatMatrix, b: FloatMatrix, tol: float, cond_max: float, rng: np.
     )
 
 
-def _scaled(x: FloatMatrix, exponent: int) -> FloatMatrix:
-    if x.dtype.kind == "c":
-        return _scaled(x.real, exponent) + 1j * _scaled(x.imag, exponent)
-    found: FloatMatrix = np.ldexp(x, exponent)
-    return found
-
-
 # --- Examining a candidate ---
 
 
@@ -121,7 +114,7 @@ def _examine(pair: _Pair, p: FloatMatrix) -> NumericVerdict | None:
     largest = float(np.abs(p).max())
     if not (np.isfinite(largest) and largest > 0):
         return None
-    p = _scaled(p, 1 - int(np.frexp(largest)[1]))  # entries below 2; the identity stays what it is
+    p = scaled(p, 1 - int(np.frexp(largest)[1]))  # entries below 2; the identity stays what it is
     n = pair.n
     singular = np.linalg.svd(p, compute_uv=False)
     if singular[-1] <= EPS * singular[0] * 1e-3:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .entries import FloatMatrix
+from .entries import FloatMatrix, scaled
 
 EPS = float(np.finfo(np.float64).eps)
 COND_MAX = 1e8
@@ -57,11 +57,14 @@ def numeric_jordan_form(a: FloatMatrix, tol: float) -> NumericJordanForm:
     if n == 0:
         return NumericJordanForm(a, a, (), 0.0, 1.0, "", [])
     largest = float(np.abs(a).max())
-    exponent = int(np.frexp(largest)[1]) if largest else 0
-    scale = 2.0**-exponent if -1000 < exponent < 1000 else 1.0
+    exponent = int(np.frexp(largest)[1]) // 2 * 2
+    if abs(exponent) > 300:  # squares overflow: compute with a power of two of A, which changes no bit
+        a = scaled(a, -exponent)
+    else:
+        exponent = 0
     with np.errstate(all="ignore"):
-        w, v = np.linalg.eig(a * scale)
-        norm = float(np.linalg.norm(a * scale)) or 1.0
+        w, v = np.linalg.eig(a)
+        norm = float(np.linalg.norm(a)) or 1.0
         best: NumericJordanForm | None = None
         seen: list[list[list[int]]] = []
         for radius in RADII:
@@ -69,13 +72,13 @@ def numeric_jordan_form(a: FloatMatrix, tol: float) -> NumericJordanForm:
             if groups in seen:
                 continue
             seen.append(groups)
-            found = _assemble(a * scale, [_cluster(a * scale, w, v, group, tol, norm) for group in groups], tol, norm)
+            found = _assemble(a, [_cluster(a, w, v, group, tol, norm) for group in groups], tol, norm)
             if best is None or _preference(found) < _preference(best):
                 best = found
             if not best.reason and (best.condition or math.inf) <= GOOD_CONDITION:
                 break
         assert best is not None
-        return best if scale == 1.0 else _rescale(best, scale)
+        return _rescale(best, exponent) if exponent else best
 
 
 def _preference(found: NumericJordanForm) -> tuple[bool, float]:
@@ -233,20 +236,25 @@ def _assemble(a: FloatMatrix, clusters: list[Cluster], tol: float, norm: float) 
     return NumericJordanForm(form, p, tuple(blocks), residual, condition, "; ".join(reasons), clusters)
 
 
-def _rescale(found: NumericJordanForm, scale: float) -> NumericJordanForm:
-    """From the form of ``scale * A`` to that of A: eigenvalues divided, chains stretched so that the ones stay ones."""
+def _rescale(found: NumericJordanForm, exponent: int) -> NumericJordanForm:
+    """From the form of ``2^-exponent A`` to that of A: eigenvalues grow, chains are stretched so that the ones stay."""
     form, p = found.form.copy(), found.transform.copy()
     n = len(form)
-    form[range(n), range(n)] /= scale
+    form[range(n), range(n)] = scaled(np.diagonal(form), exponent)
     first = 0
     for _, size in found.blocks:
         # (A - l) x_k = x_(k-1) from (sA - sl) y_k = y_(k-1): x_k = s^k y_k, and any multiple of the chain.
-        p[:, first : first + size] *= scale ** (np.arange(size) - (size - 1) / 2)
+        for k in range(size):
+            p[:, first + k] = scaled(p[:, first + k], exponent // 2 * (size - 1 - 2 * k))
         first += size
-    if not np.isfinite(p).all():
-        raise FloatingPointError("A: the Jordan chains overflow [scale the matrix]")
-    clusters = [Cluster(c.eigenvalue / scale, c.weyr, c.gap, []) for c in found.clusters]
-    blocks = tuple((value / scale, size) for value, size in found.blocks)
+    if not (np.isfinite(form).all() and np.isfinite(p).all()):
+        raise FloatingPointError("A: the Jordan form overflows [scale the matrix]")
+
+    def value(x: Any) -> Any:
+        return scaled(np.asarray(x), exponent).item()
+
+    clusters = [Cluster(value(c.eigenvalue), c.weyr, c.gap, []) for c in found.clusters]
+    blocks = tuple((value(x), size) for x, size in found.blocks)
     singular = np.linalg.svd(p, compute_uv=False)
     condition = float(singular[0] / singular[-1]) if singular[-1] else math.inf
     reasons = [reason for reason in found.reason.split("; ") if reason and not reason.startswith("kappa")]

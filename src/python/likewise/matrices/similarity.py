@@ -34,7 +34,8 @@ class SimilarityVerdict:
     transform : ndarray of shape (n, n) or None
         P with ``B = P^-1 A P`` where similar: exact ones are primitive integers as an object array of `Fraction`.
     residual : float or None
-        ``||A - P B P^-1||_F / ||A||_F``; 0.0 for exact transforms, which are checked.
+        ``||A - P B P^-1||_F / ||A||_F``; 0.0 for exact transforms, which are checked. Of an undecided pair that of the
+        nearest candidate.
     reason : str
         What decided, of an exact "no" the invariant that differs.
     certificate : {"exact", "invariant", "conditioned"} or None
@@ -54,7 +55,7 @@ class SimilarityVerdict:
 
     @cached_property
     def condition(self) -> float | None:
-        """kappa_2 of the transform; None without one, and where it is above 1.8e308.
+        """kappa_2 of the transform, of an undecided pair that of the nearest candidate; None above 1.8e308.
 
         Of an exact transform it is computed when it is first asked for, from the exact inverse.
         """
