@@ -38,7 +38,7 @@ def problems(draw: Any) -> Drawn:
     x, y = rng.standard_normal((n, 2)), rng.standard_normal((m, 2)) + draw(st.sampled_from([0.0, 1.0]))
     if draw(st.booleans()):
         y[0] = x[0]
-    epsilon = draw(st.sampled_from([0.05, 0.2, 1.0, 5.0]))
+    epsilon = draw(st.sampled_from([0.2, 0.5, 1.0, 5.0]))
     return Drawn(a / a.sum(), b / b.sum(), x, y, reference.ground_cost(x, y), epsilon)
 
 

@@ -102,6 +102,18 @@ def test_a_problem_that_falls_apart_converges_all_the_same(epsilon: float) -> No
     assert r.regularised_cost == pytest.approx(EMD + 0.8047189562 * epsilon, abs=1e-9)
 
 
+def test_a_problem_where_extrapolation_stagnates() -> None:
+    a, b = [0.29925058, 0.21667244, 0.15914938, 0.3249276], [0.12486221, 0.44079442, 0.43207187, 0.0022715]
+    cost = [
+        [0, 1.73957482, 10.42959274, 1.4214302],
+        [3.3815348, 6.5094877, 4.76258829, 0.65825663],
+        [15.16731415, 6.75225481, 12.09765879, 14.79616913],
+        [6.24039274, 3.40668117, 1.5280152, 3.2028414],
+    ]
+    r = solve(b, a, np.transpose(cost), epsilon=0.05, tol=1e-9)
+    assert r.converged and r.certificate.gap < 1e-8
+
+
 @pytest.mark.parametrize("epsilon, value", [(2, 1.717190607243), (0.5, 1.259667527333), (0.1, 0.912845628756)])
 def test_gaussians_on_a_grid(epsilon: float, value: float) -> None:
     grid = np.linspace(-8, 8, 1201)

@@ -244,6 +244,16 @@ def test_partial_certificate_holds_at_any_iteration(n_iter: int) -> None:
     assert r.n_iter == n_iter and c.emd_lower <= exact <= c.emd_upper and c.dual <= c.primal
 
 
+def test_partial_extrapolation_is_dropped_where_it_does_harm() -> None:
+    """Taken at all costs, it does not converge here in thousands of iterations."""
+    rng = np.random.default_rng(19)
+    n, m = rng.integers(3, 20, 2)
+    x, y = rng.standard_normal((n, 2)), rng.standard_normal((m, 2)) + rng.random() * 2
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    mass, epsilon = rng.choice([0.3, 0.6, 0.9, 0.99, 1.0]), rng.choice([0.01, 0.03, 0.1])
+    assert partial(a, b, x=x, y=y, mass=mass, epsilon=epsilon, tol=1e-8, max_iter=1000).converged
+
+
 def test_partial_of_no_mass() -> None:
     r = partial(A, B, COST, mass=0, epsilon=0.1)
     assert r.converged and r.cost == r.mass == 0 and not r.plan.dense().any()
