@@ -175,6 +175,21 @@ struct EmoKernels {
 struct EmoTable {
   EmoKernels<float> f32;
   EmoKernels<double> f64;
+template <class T>
+struct KeywordKernels {
+  std::size_t width;  // words of a panel
+  /// sums[l] += sum over the rows r of weights[r] log(1 + e^-d) + ones[r] d, where d = rows[r] . word l of the panel and
+  /// 0 <= ones[r] <= weights[r]. A fused multiply-add a row, word and component, and about 30 operations a row and word.
+  void (*add_tree)(const T* const* rows, const T* weights, const T* ones, std::size_t n_rows, std::size_t dim,
+                   const T* panel, double* sums);
+  /// largest[l] = the largest d = rows[r] . word l + biases[r] over the rows r; sums[l] = sum of e^(d - largest[l]).
+  void (*sum_exponentials)(const T* const* rows, const T* biases, std::size_t n_rows, std::size_t dim, const T* panel,
+                           T* largest, T* sums);
+};
+
+struct KeywordTable {
+  KeywordKernels<float> f32;
+  KeywordKernels<double> f64;
 };
 
 /// A row of costs of type C against m columns. The exponent of a pair is potential_j + own - (cost_j - shift) * scale,
@@ -216,6 +231,7 @@ struct Table {
   const char* level;
   SearchKernels search;
   ProjectionTable projection;
+  KeywordTable keywords;
   ExactTable exact;
   DocumentTable documents;
   EmoTable emo;
@@ -232,6 +248,7 @@ struct Table {
   namespace level {                              \
   extern const SearchKernels search_kernels;     \
   extern const ProjectionTable projection_kernels; \
+  extern const KeywordTable keyword_kernels;     \
   extern const ExactTable exact_kernels;         \
   extern const DocumentTable document_kernels; \
   extern const EmoTable emo_kernels;             \
