@@ -48,17 +48,42 @@ double log_probability(const TreeModel<T>& model, std::size_t of, std::size_t gi
   return sum;
 }
 
-/// Words in panels; the last is filled up with zeros.
+/// Words side by side in panels of two registers, the last of one if that is enough; filled up with zeros.
 template <class T>
-std::vector<T> pack(const T* vectors, std::size_t dim, const std::int64_t* words, std::size_t n, std::size_t width) {
-  std::vector<T> panels((n + width - 1) / width * width * dim);
-  for (std::size_t i = 0; i < n; ++i) {
-    const T* x = vectors + static_cast<std::size_t>(words[i]) * dim;
-    T* to = panels.data() + i / width * width * dim + i % width;
-    for (std::size_t c = 0; c < dim; ++c) to[c * width] = x[c];
+class Panels {
+ public:
+  struct Panel {
+    const T* values;
+    std::size_t first, width;  // words
+    bool wide;
+  };
+
+  Panels(const T* vectors, std::size_t dimension, const std::int64_t* words, std::size_t n, std::size_t lanes)
+      : dim(dimension),
+        width(lanes),
+        n_words((n + lanes - 1) / lanes * lanes),
+        n_panels((n_words / lanes + 1) / 2),
+        values_(n_words * dimension) {
+    for (std::size_t p = 0; p < n_panels; ++p) {
+      const Panel panel = (*this)[p];
+      T* const to = values_.data() + panel.first * dim;
+      for (std::size_t l = 0; l < std::min(panel.width, n - panel.first); ++l) {
+        const T* const x = vectors + static_cast<std::size_t>(words[panel.first + l]) * dim;
+        for (std::size_t c = 0; c < dim; ++c) to[c * panel.width + l] = x[c];
+      }
+    }
   }
-  return panels;
-}
+
+  Panel operator[](std::size_t p) const {
+    const std::size_t first = 2 * p * width, n = std::min(2 * width, n_words - first);
+    return {values_.data() + first * dim, first, n, n > width};
+  }
+
+  const std::size_t dim, width, n_words, n_panels;  // n_words: filled up
+
+ private:
+  std::vector<T> values_;
+};
 
 std::size_t entry(span<const std::int64_t> ptr, std::size_t i) { return static_cast<std::size_t>(ptr[i]); }
 
@@ -163,11 +188,10 @@ template <class T>
 std::vector<double> log_sums(const SoftmaxModel<T>& model, const std::int64_t* words, std::size_t n,
                              unsigned n_threads) {
   const kernels::KeywordKernels<T>& kernel = kernels_of<T>();
-  const std::size_t width = kernel.width, n_panels = (n + width - 1) / width;
-  const std::vector<T> panels = pack(model.vectors, model.dim, words, n, width);
-  std::vector<double> top(n_panels * width, -std::numeric_limits<double>::infinity()), sum(n_panels * width, 0);
-  over_panels(n_panels, n_threads, [&](std::size_t first, std::size_t count) {
-    std::vector<T> largest(width), found(width), biases(kRowsAtOnce);
+  const Panels<T> panels(model.vectors, model.dim, words, n, kernel.width);
+  std::vector<double> top(panels.n_words, -std::numeric_limits<double>::infinity()), sum(panels.n_words, 0);
+  over_panels(panels.n_panels, n_threads, [&](std::size_t first, std::size_t count) {
+    std::vector<T> largest(2 * kernel.width), found(2 * kernel.width), biases(kRowsAtOnce);
     std::vector<const T*> rows(kRowsAtOnce);
     for (std::size_t u = 0; u < model.n_words; u += kRowsAtOnce) {
       poll_interrupt();
@@ -177,10 +201,11 @@ std::vector<double> log_sums(const SoftmaxModel<T>& model, const std::int64_t* w
         biases[r] = static_cast<T>(model.bias[u + r]);
       }
       for (std::size_t p = first; p < first + count; ++p) {
-        kernel.sum_exponentials(rows.data(), biases.data(), n_rows, model.dim, panels.data() + p * width * model.dim,
-                                largest.data(), found.data());
-        for (std::size_t l = 0; l < width; ++l) {
-          double &t = top[p * width + l], &s = sum[p * width + l];
+        const auto panel = panels[p];
+        kernel.sum_exponentials[panel.wide](rows.data(), biases.data(), n_rows, model.dim, panel.values, largest.data(),
+                                            found.data());
+        for (std::size_t l = 0; l < panel.width; ++l) {
+          double &t = top[panel.first + l], &s = sum[panel.first + l];
           const double block_top = static_cast<double>(largest[l]), higher = std::max(t, block_top);
           s = s * std::exp(t - higher) + static_cast<double>(found[l]) * std::exp(block_top - higher);
           t = higher;
@@ -257,7 +282,6 @@ void check_paths(const Paths& paths, std::size_t n_words) {
 template <class T>
 void scores(const TreeModel<T>& model, const Texts& texts, bool self_term, double* out, unsigned n_threads) {
   const kernels::KeywordKernels<T>& kernel = kernels_of<T>();
-  const std::size_t width = kernel.width;
   over_texts<Nodes<T>>(texts, n_threads, [&](std::size_t t, Nodes<T>& nodes) {
     const std::size_t begin = entry(texts.text_ptr, t), end = entry(texts.text_ptr, t + 1);
     const std::size_t from = entry(texts.candidate_ptr, t), n = entry(texts.candidate_ptr, t + 1) - from;
@@ -265,16 +289,17 @@ void scores(const TreeModel<T>& model, const Texts& texts, bool self_term, doubl
     nodes.collect(model, texts.words.data + begin, texts.counts.data + begin, end - begin);
     const std::vector<T> weights(nodes.weights.begin(), nodes.weights.end());
     const std::vector<T> ones(nodes.ones.begin(), nodes.ones.end());
-    const std::vector<T> panels = pack(model.vectors, model.dim, candidates, n, width);
-    const std::size_t n_panels = (n + width - 1) / width;
-    std::vector<double> sums(n_panels * width, 0);
-    over_panels(n_panels, n_threads, [&](std::size_t first, std::size_t count) {
+    const Panels<T> panels(model.vectors, model.dim, candidates, n, kernel.width);
+    std::vector<double> sums(panels.n_words, 0);
+    over_panels(panels.n_panels, n_threads, [&](std::size_t first, std::size_t count) {
       for (std::size_t r = 0; r < nodes.rows.size(); r += kRowsAtOnce) {
         poll_interrupt();
-        for (std::size_t p = first; p < first + count; ++p)
-          kernel.add_tree(nodes.rows.data() + r, weights.data() + r, ones.data() + r,
-                          std::min(kRowsAtOnce, nodes.rows.size() - r), model.dim,
-                          panels.data() + p * width * model.dim, sums.data() + p * width);
+        const std::size_t n_rows = std::min(kRowsAtOnce, nodes.rows.size() - r);
+        for (std::size_t p = first; p < first + count; ++p) {
+          const auto panel = panels[p];
+          kernel.add_tree[panel.wide](nodes.rows.data() + r, weights.data() + r, ones.data() + r, n_rows, model.dim,
+                                      panel.values, sums.data() + panel.first);
+        }
       }
     });
     for (std::size_t i = 0; i < n; ++i) out[from + i] = -sums[i];

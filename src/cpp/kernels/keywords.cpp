@@ -1,5 +1,5 @@
 // Inner loops of keyword scores: products of many rows with a panel of words, and what becomes of them while they are
-// in registers. A panel holds the vectors of two registers of words side by side: component c of word l is
+// in registers. A panel holds the vectors of one or two registers of words side by side: component c of word l is
 // panel[c * width + l]. Rows are taken kRows at a time: as many products as registers hold.
 #include "kernels/simd.hpp"
 #include "kernels/table.hpp"
@@ -10,16 +10,17 @@ namespace {
 constexpr std::size_t kRows = kBytes == 64 ? 12 : 6;
 
 /// d[r][p] = rows[r] . the words of register p.
-template <class T, std::size_t Rows>
-inline void multiply(const T* const* rows, std::size_t dim, const T* panel, vec<T> (&d)[Rows][2]) {
-  for (std::size_t r = 0; r < Rows; ++r) d[r][0] = d[r][1] = vec<T>{};
-  for (std::size_t c = 0; c < dim; ++c, panel += 2 * lanes<T>) {
-    const vec<T> first = load(panel), second = load(panel + lanes<T>);
+template <class T, std::size_t Rows, std::size_t P>
+inline void multiply(const T* const* rows, std::size_t dim, const T* panel, vec<T> (&d)[Rows][P]) {
+  for (std::size_t r = 0; r < Rows; ++r)
+    for (std::size_t p = 0; p < P; ++p) d[r][p] = vec<T>{};
+  for (std::size_t c = 0; c < dim; ++c, panel += P * lanes<T>) {
+    vec<T> x[P];
+    for (std::size_t p = 0; p < P; ++p) x[p] = load(panel + p * lanes<T>);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < Rows; ++r) {
       const vec<T> t = broadcast(rows[r][c]);
-      d[r][0] = multiply_add<T>(t, first, d[r][0]);
-      d[r][1] = multiply_add<T>(t, second, d[r][1]);
+      for (std::size_t p = 0; p < P; ++p) d[r][p] = multiply_add<T>(t, x[p], d[r][p]);
     }
   }
 }
@@ -45,16 +46,16 @@ template <class T>
 inline void add_to_doubles(double* sums, vec<T> v) {
   T part[lanes<T>];
   store(part, v);
-  for (std::size_t i = 0; i < lanes<T>; i += lanes<double>) store(sums + i, load(sums + i) + load_double(part + i));
+  for (std::size_t i = 0; i < lanes<T>; i += lanes<double>) store(sums + i, load(sums + i) + load_doubles(part + i));
 }
 
 /// weight softplus(-d) + ones d = weight log(1 + e^-|d|) + |d| (ones where d > 0, weight - ones elsewhere): nothing
 /// cancels, as 0 <= ones <= weight.
-template <class T, std::size_t Rows>
+template <class T, std::size_t P, std::size_t Rows>
 void tree_tile(const T* const* rows, const T* weights, const T* ones, std::size_t dim, const T* panel, double* sums) {
-  vec<T> d[Rows][2];
+  vec<T> d[Rows][P];
   multiply<T>(rows, dim, panel, d);
-  for (std::size_t p = 0; p < 2; ++p) {
+  for (std::size_t p = 0; p < P; ++p) {
     vec<T> sum{};
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -66,20 +67,20 @@ void tree_tile(const T* const* rows, const T* weights, const T* ones, std::size_
   }
 }
 
-template <class T>
+template <class T, std::size_t P>
 void add_tree(const T* const* rows, const T* weights, const T* ones, std::size_t n_rows, std::size_t dim,
               const T* panel, double* sums) {
   std::size_t r = 0;
-  for (; r + kRows <= n_rows; r += kRows) tree_tile<T, kRows>(rows + r, weights + r, ones + r, dim, panel, sums);
-  for (; r < n_rows; ++r) tree_tile<T, 1>(rows + r, weights + r, ones + r, dim, panel, sums);
+  for (; r + kRows <= n_rows; r += kRows) tree_tile<T, P, kRows>(rows + r, weights + r, ones + r, dim, panel, sums);
+  for (; r < n_rows; ++r) tree_tile<T, P, 1>(rows + r, weights + r, ones + r, dim, panel, sums);
 }
 
-template <class T, std::size_t Rows>
+template <class T, std::size_t P, std::size_t Rows>
 inline void exponential_tile(const T* const* rows, const T* biases, std::size_t dim, const T* panel,
-                             vec<T> (&largest)[2], vec<T> (&sums)[2]) {
-  vec<T> d[Rows][2];
+                             vec<T> (&largest)[P], vec<T> (&sums)[P]) {
+  vec<T> d[Rows][P];
   multiply<T>(rows, dim, panel, d);
-  for (std::size_t p = 0; p < 2; ++p) {
+  for (std::size_t p = 0; p < P; ++p) {
     vec<T> top = largest[p];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -94,22 +95,23 @@ inline void exponential_tile(const T* const* rows, const T* biases, std::size_t 
   }
 }
 
-template <class T>
+template <class T, std::size_t P>
 void sum_exponentials(const T* const* rows, const T* biases, std::size_t n_rows, std::size_t dim, const T* panel,
                       T* largest, T* sums) {
-  vec<T> tops[2], found[2] = {};
-  for (vec<T>& top : tops) top = broadcast(std::numeric_limits<T>::lowest());
+  vec<T> tops[P], found[P] = {};
+  for (vec<T>& top : tops) top = broadcast(T(-1e30));
   std::size_t r = 0;
-  for (; r + kRows <= n_rows; r += kRows) exponential_tile<T, kRows>(rows + r, biases + r, dim, panel, tops, found);
-  for (; r < n_rows; ++r) exponential_tile<T, 1>(rows + r, biases + r, dim, panel, tops, found);
-  for (std::size_t p = 0; p < 2; ++p) {
+  for (; r + kRows <= n_rows; r += kRows) exponential_tile<T, P, kRows>(rows + r, biases + r, dim, panel, tops, found);
+  for (; r < n_rows; ++r) exponential_tile<T, P, 1>(rows + r, biases + r, dim, panel, tops, found);
+  for (std::size_t p = 0; p < P; ++p) {
     store(largest + p * lanes<T>, tops[p]);
     store(sums + p * lanes<T>, found[p]);
   }
 }
 
 template <class T>
-constexpr KeywordKernels<T> kernels_for{2 * lanes<T>, add_tree<T>, sum_exponentials<T>};
+constexpr KeywordKernels<T> kernels_for{
+    lanes<T>, {add_tree<T, 1>, add_tree<T, 2>}, {sum_exponentials<T, 1>, sum_exponentials<T, 2>}};
 
 }  // namespace
 

@@ -175,16 +175,19 @@ struct EmoKernels {
 struct EmoTable {
   EmoKernels<float> f32;
   EmoKernels<double> f64;
+};
+
+/// Products of rows with panels of `width` words ([0]) or twice as many ([1]).
 template <class T>
 struct KeywordKernels {
-  std::size_t width;  // words of a panel
+  std::size_t width;
   /// sums[l] += sum over the rows r of weights[r] log(1 + e^-d) + ones[r] d, where d = rows[r] . word l of the panel and
   /// 0 <= ones[r] <= weights[r]. A fused multiply-add a row, word and component, and about 30 operations a row and word.
-  void (*add_tree)(const T* const* rows, const T* weights, const T* ones, std::size_t n_rows, std::size_t dim,
-                   const T* panel, double* sums);
+  void (*add_tree[2])(const T* const* rows, const T* weights, const T* ones, std::size_t n_rows, std::size_t dim,
+                      const T* panel, double* sums);
   /// largest[l] = the largest d = rows[r] . word l + biases[r] over the rows r; sums[l] = sum of e^(d - largest[l]).
-  void (*sum_exponentials)(const T* const* rows, const T* biases, std::size_t n_rows, std::size_t dim, const T* panel,
-                           T* largest, T* sums);
+  void (*sum_exponentials[2])(const T* const* rows, const T* biases, std::size_t n_rows, std::size_t dim,
+                              const T* panel, T* largest, T* sums);
 };
 
 struct KeywordTable {
