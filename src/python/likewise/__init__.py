@@ -9,7 +9,7 @@ _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_C
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
-    from . import errors, matrices, persistence, projection, search, transport, whitening
+    from . import errors, keywords, matrices, persistence, projection, search, transport, whitening
     from ._info import info
     from .persistence import load
 else:
@@ -33,6 +33,7 @@ else:
 _LAZY = {
     "errors": ".errors",
     "info": "._info:info",
+    "keywords": ".keywords",
     "load": ".persistence:load",
     "matrices": ".matrices",
     "persistence": ".persistence",
@@ -43,9 +44,18 @@ _LAZY = {
 }
 
 __all__ = [
-    "__version__", "errors", "info", "load", "matrices", "persistence", "projection", "search", "transport",
+    "__version__",
+    "errors",
+    "info",
+    "keywords",
+    "load",
+    "matrices",
+    "persistence",
+    "projection",
+    "search",
+    "transport",
     "whitening",
-]  # fmt: skip
+]
 
 __version__: str = _core.__version__
 

@@ -1,6 +1,7 @@
 """The extension module. Private: its names may change in any release."""
 
 from . import dispatch as dispatch
+from . import keywords as keywords
 from . import projection as projection
 from . import search as search
 from . import transport as transport

@@ -48,6 +48,14 @@ INDEX = DirectoryKind(
 KINDS: dict[tuple[str, str], Kind] = {
     # The kind of the format's documentation: arrays without a meaning.
     ("example", "1"): Kind(load="likewise.persistence.kinds:example_arrays", check=None),
+    ("keywords.softmax", "1"): Kind(
+        load="likewise.keywords.negative_sampling:NegativeSamplingKeywords._from_container",
+        check="likewise.keywords.base:problems",
+    ),
+    ("keywords.tree", "1"): Kind(
+        load="likewise.keywords.tree:Word2VecKeywords._from_container",
+        check="likewise.keywords.base:problems",
+    ),
     ("projection", "1"): Kind(
         load="likewise.projection.estimator:RandomProjection._from_container",
         check="likewise.projection.estimator:problems",
