@@ -124,12 +124,48 @@ def sinkhorn(cost: dict[str, Any]) -> dict[str, Any]:
     return {**WEIGHTS, **cost, **start, **options}
 
 
+# Four words: a = 1, b = 01, c = 001, d = 000.
+PATHS = dict(
+    path_ptr=np.array([0, 1, 3, 6, 9], np.int64),
+    path_node=np.array([2, 2, 1, 2, 1, 0, 2, 1, 0], np.uint32),
+    path_code=np.array([1, 0, 1, 0, 0, 1, 0, 0, 0], np.uint8),
+)
+SOFTMAX = dict(vectors=WORDS, output_vectors=WORDS, bias=np.zeros(4))
+KEYWORD_TEXTS = dict(
+    text_ptr=np.array([0, 2, 2], np.int64),
+    words=np.array([1, 0], np.int64),
+    counts=np.array([2.0, 1.0]),
+    candidate_ptr=np.array([0, 1, 3], np.int64),
+    candidates=np.array([3, 0, 1], np.int64),
+)
+
+
+def keyword_tree() -> Any:
+    return _core.keywords.Tree(WORDS, WORDS[:3], **PATHS)
+
+
+def keyword_scores(model: Any) -> Call:
+    return model.scores, dict(**KEYWORD_TEXTS, self_term=True, out=np.zeros(3), n_threads=1)
+
+
+def keyword_log_probabilities(model: Any) -> Call:
+    return model.log_probabilities, dict(
+        of=np.array([0, 3], np.int64), given=np.array([1, 1], np.int64), out=np.zeros(2), n_threads=1
+    )
+
+
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
     "dispatch.build": lambda: (_core.dispatch.build, {}),
     "dispatch.level": lambda: (_core.dispatch.level, {}),
     "dispatch.levels": lambda: (_core.dispatch.levels, {}),
+    "keywords.Softmax.__init__": lambda: (_core.keywords.Softmax, SOFTMAX),
+    "keywords.Softmax.log_probabilities": lambda: keyword_log_probabilities(_core.keywords.Softmax(**SOFTMAX)),
+    "keywords.Softmax.scores": lambda: keyword_scores(_core.keywords.Softmax(**SOFTMAX)),
+    "keywords.Tree.__init__": lambda: (_core.keywords.Tree, dict(vectors=WORDS, theta=WORDS[:3], **PATHS)),
+    "keywords.Tree.log_probabilities": lambda: keyword_log_probabilities(keyword_tree()),
+    "keywords.Tree.scores": lambda: keyword_scores(keyword_tree()),
     "projection.Projection.__init__": lambda: (
         _core.projection.Projection,
         dict(method="sjlt", n_features=6, n_components=16, seed=7, nnz=4, density=0.0),

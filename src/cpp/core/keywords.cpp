@@ -239,7 +239,12 @@ void check_paths(const Paths& paths, std::size_t n_words) {
     if (paths.code[j] > 1)
       throw value_error("path_code: expected 0 or 1, got " + std::to_string(paths.code[j]) + " at position " +
                         std::to_string(j));
-    if (std::uint64_t{paths.node[j]} + 1 >= n_words)
+#if defined(LIKEWISE_PLANTED_DEFECT)  // fuzzing must find it
+    const bool outside = std::uint64_t{paths.node[j]} >= n_words;
+#else
+    const bool outside = std::uint64_t{paths.node[j]} + 1 >= n_words;
+#endif
+    if (outside)
       throw value_error("path_node: expected below " + std::to_string(n_words - 1) + " (the number of words less 1), got " +
                         std::to_string(paths.node[j]) + " at position " + std::to_string(j));
   }
