@@ -117,7 +117,7 @@ def _show_warning(
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="likewise",
-        description="How alike are texts and vectors? Full-text search, random projection and whitening from a shell.",
+        description="How alike are texts and vectors? Search, keywords, projection and whitening from a shell.",
         epilog="Start with:  likewise demo",
     )
     parser.add_argument("--version", action="version", version=f"likewise {likewise.__version__}")
@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--trust", action="store_true", help="skip the check of the whole file: opens at once")
     search.add_argument("--format", choices=("table", "jsonl", "trec"), default=None, help="default: table")
 
+    _add_keywords_command(commands)
     _add_vector_commands(commands)
 
     check = _command(
@@ -211,6 +212,42 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("query", metavar="QUERY", nargs="*", help="what to search for (default: a few examples)")
     demo.add_argument("--save", metavar="PATH", help="keep the index at PATH (default: it is removed at the end)")
     return parser
+
+
+def _add_keywords_command(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    keywords = _command(
+        commands,
+        "keywords",
+        "print the keywords of each document",
+        "likewise keywords papers.jsonl --text-field abstract -n 5",
+        """Prints a line for each document of INPUT: its id and its keywords, best first. tfidf: the words that are
+        frequent there and rare in INPUT. word2vec: the words from which the document is best guessed, by MODEL, a file
+        that likewise.keywords saved.""",
+    )
+    keywords.set_defaults(module="keywords")
+    keywords.add_argument("input", metavar="INPUT", help='the documents: .jsonl, .csv or .txt; "-" is standard input')
+    keywords.add_argument("--method", choices=("tfidf", "word2vec"), default="tfidf", help="default: tfidf")
+    keywords.add_argument("--model", metavar="M", help="the model of word2vec")
+    keywords.add_argument("-n", metavar="N", type=_positive, default=10, help="keywords a document (default: 10)")
+    keywords.add_argument(
+        "--text-field",
+        metavar="F",
+        nargs="+",
+        action="extend",
+        help="fields to read (default: those that hold a text in the first document)",
+    )
+    keywords.add_argument("--id-field", metavar="I", help="field with the ids (default: documents are numbered from 0)")
+    keywords.add_argument("--format", choices=FORMATS, help="what INPUT is (default: as its name says)")
+    keywords.add_argument(
+        "--cjk", choices=("bigram", "jieba"), default="bigram", help="how Chinese is cut into words (default: bigram)"
+    )
+    keywords.add_argument(
+        "--stopwords", metavar="S", help='word2vec: "english", or a file with a word a line: no keywords, and no text'
+    )
+    keywords.add_argument("--no-self-term", action="store_true", help="word2vec: a word does not count for itself")
+    keywords.add_argument(
+        "--fuse", choices=("tfidf",), help="word2vec: fused with the ranking by TF-IDF"
+    )
 
 
 def _add_vector_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
