@@ -138,7 +138,7 @@ void log_probabilities_of(const Kind& m, const py::object& of, const py::object&
 template <class Kind>
 void def_methods(py::class_<Kind>& type) {
   type.def("scores", &scores_of<Kind>, py::arg("text_ptr"), py::arg("words"), py::arg("counts"),
-           py::arg("candidate_ptr"), py::arg("candidates"), py::arg("self_term"), py::arg("out"), py::arg("n_threads"))
+           py::arg("candidate_ptr"), py::arg("candidates"), py::arg("self_term").noconvert(), py::arg("out"), py::arg("n_threads"))
       .def("log_probabilities", &log_probabilities_of<Kind>, py::arg("of"), py::arg("given"), py::arg("out"),
            py::arg("n_threads"));
 }
