@@ -363,6 +363,8 @@ OPTIONAL = {("transport.sorted_transport", "a")}
 
 # Where an array may have one of two dtypes, the other arrays follow.
 OTHER_DTYPES = {
+    ("keywords.Softmax.__init__", "vectors"): [np.float32],
+    ("keywords.Tree.__init__", "vectors"): [np.float32],
     ("projection.Projection.rows", "out"): [np.float64],
     ("projection.Projection.transform", "X"): [np.float64],
     ("projection.Projection.transform_csr", "indptr"): [np.int64],
