@@ -245,9 +245,7 @@ def _add_keywords_command(commands: "argparse._SubParsersAction[_Parser]") -> No
         "--stopwords", metavar="S", help='word2vec: "english", or a file with a word a line: no keywords, and no text'
     )
     keywords.add_argument("--no-self-term", action="store_true", help="word2vec: a word does not count for itself")
-    keywords.add_argument(
-        "--fuse", choices=("tfidf",), help="word2vec: fused with the ranking by TF-IDF"
-    )
+    keywords.add_argument("--fuse", choices=("tfidf",), help="word2vec: fused with the ranking by TF-IDF")
 
 
 def _add_vector_commands(commands: "argparse._SubParsersAction[_Parser]") -> None:
