@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from benchmarks.arena import Arena
 from benchmarks.results import OURS
 
 PACKAGE = "EMOLoss"
+FUSED = "likewise, fused"
 CHUNKS = "torch, chunks"
 
 
@@ -104,11 +104,33 @@ def in_chunks(logits: Any, targets: Any, embedding: Any) -> Any:
 def emo_task(engine: str, shape: str) -> tuple[Callable[[], Any], Callable[[Any], dict[str, Any]]]:
     """Loss and gradient of tokens of a shape like "256x32000x512", in a process of its own."""
     n, v, h = map(int, shape.split("x"))
+    if engine == FUSED:
+        return _fused_task(n, v, h)
     problem = tokens(n, v, h)
     call = contestants(problem, all_of_them=engine == "numpy")[engine]
     small = contestants(tokens(4, 64, 8), all_of_them=engine == "numpy")[engine]
     small(None)  # libraries load, threads and buffers are made
-    return lambda: call(None), lambda result: {
-        "output": int(result[1].nbytes),
-        "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
-    }
+    return lambda: call(None), lambda result: {"output": int(result[1].nbytes)}
+
+
+def _fused_task(n: int, v: int, h: int) -> tuple[Callable[[], Any], Callable[[Any], dict[str, Any]]]:
+    """Hidden states and an output layer, forward and backward."""
+    import torch
+
+    from likewise.integrations.torch import fused_linear_emo_loss
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+    def prepare(n: int, v: int, h: int) -> Callable[[], Any]:
+        hidden, weight = torch.randn(n, h, requires_grad=True), torch.randn(v, h, requires_grad=True)
+        costs, targets = torch.randn(v, h), torch.randint(v, (n,))
+
+        def run() -> Any:
+            fused_linear_emo_loss(hidden, weight, targets, costs).backward()
+            return hidden.grad, weight.grad
+
+        return run
+
+    prepare(4, 64, 8)()
+    return prepare(n, v, h), lambda grads: {"output": sum(grad.nbytes for grad in grads)}

@@ -13,7 +13,7 @@ from benchmarks.measure import Contestant, Scale
 from benchmarks.memory import measure
 from benchmarks.results import OURS, Record, Row
 
-from .emo_contestants import CHUNKS, PACKAGE, contestants, tokens
+from .emo_contestants import CHUNKS, FUSED, PACKAGE, contestants, tokens
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -87,6 +87,22 @@ def test_memory(shape: str, scale: Scale, record: Callable[[Record], Record]) ->
     record(result)
 
 
+@pytest.mark.parametrize("shape", ["256x32000x512", "128x128000x1024"])
+def test_memory_of_the_fused_form(shape: str, scale: Scale, record: Callable[[Record], Record]) -> None:
+    pytest.importorskip("torch", reason="pip install torch")
+    n, v, _ = map(int, shape.split("x"))
+    if scale.quick and v > 32_000:
+        pytest.skip("a whole run measures it")
+    found = measure("emo", FUSED, shape)
+    beyond = found["peak"] - found["output"]
+    row = Row(OURS, found["peak"] / 2**20, note=f"{beyond / 2**20:.1f} MiB beyond the gradients")
+    logits = Row("all logits", 4 * n * v / 2**20, note="which are never formed")
+    result = Record("EMO loss, fused, memory", shape.replace("x", " x "), "MiB", [row, logits], axes={"size": n})
+    buffers = 3 * max(16, 2**22 // v // 16 * 16) * 4 * v / 2**20 + 16
+    result.limit("<= gradients + 3 chunks of logits + 16 MiB", beyond / 2**20, buffers)
+    record(result)
+
+
 @pytest.mark.parametrize(("v", "h"), [(32_000, 512), (128_000, 1024)])
 def test_fused_linear(
     v: int, h: int, scale: Scale, contest: Callable[..., Record], record: Callable[[Record], Record]
@@ -98,7 +114,7 @@ def test_fused_linear(
     from likewise.integrations.torch import fused_linear_emo_loss
 
     torch.set_num_threads(1)
-    n, chunk = 128, max(16, 2**22 // v)
+    n, chunk = 256, max(16, 2**22 // v // 16 * 16)
     problem = tokens(n, v, h)
     torch.manual_seed(0)
     hidden = torch.randn(n, h, requires_grad=True)

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="pip install torch")
 
 import likewise.transport as lw  # noqa: E402
-from likewise.integrations.torch import EMOLoss, emo_loss, fused_linear_emo_loss  # noqa: E402
+from likewise.integrations.torch import EMOLoss, emo_loss, fused_linear_emo_loss, sinkhorn  # noqa: E402
 
 MIXINGS = ["none", "balanced", "balanced-clamped", "rescaled-mle", "patch-1", "patch-1-clamped", "patch-2", "sum"]
 F32, F64 = torch.float32, torch.float64
@@ -335,3 +335,53 @@ def test_fused_refuses() -> None:
     ):
         with pytest.raises(error, match=text):
             fused_linear_emo_loss(*arguments, **options)
+
+
+# --- Sinkhorn ---
+
+X, Y = torch.tensor([[0.0], [1.0], [3.0]], dtype=F64), torch.tensor([[0.5], [2.0], [2.5]], dtype=F64)
+A, B = torch.tensor([0.5, 0.3, 0.2], dtype=F64), torch.tensor([0.4, 0.4, 0.2], dtype=F64)
+EXACT: dict[str, Any] = dict(epsilon=1.0, epsilon_scale="absolute", tol=1e-13)
+
+
+def test_sinkhorn_by_hand() -> None:
+    x, a = X.clone().requires_grad_(), A.clone().requires_grad_()
+    loss = sinkhorn(a, B, x=x, y=Y, **EXACT)
+    of_x, of_a = torch.autograd.grad(loss, (x, a))
+    assert loss.item() == pytest.approx(1.452654771472, abs=1e-10)
+    assert of_x[:, 0].tolist() == pytest.approx([-0.90836083, -0.55944195, 0.26780278], abs=1e-7)
+    assert (of_a[0] - of_a[1]).item() == pytest.approx(1.92508850, abs=1e-7)
+    assert of_a.sum().item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean", "cosine"])
+def test_sinkhorn_gradcheck(metric: str) -> None:
+    torch.manual_seed(14)
+    x, y = (torch.randn(n, 3, dtype=F64, requires_grad=True) for n in (4, 5))
+    # Weights on the simplex, as the mass must stay.
+    u, v = (torch.randn(n, dtype=F64, requires_grad=True) for n in (4, 5))
+
+    def loss(u: Any, v: Any, x: Any, y: Any) -> Any:
+        return sinkhorn(torch.softmax(u, 0), torch.softmax(v, 0), x=x, y=y, metric=metric, **EXACT)
+
+    assert torch.autograd.gradcheck(loss, (u, v, x, y))
+
+
+def test_sinkhorn_gradcheck_of_costs() -> None:
+    torch.manual_seed(15)
+    cost = torch.rand(4, 5, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda c: sinkhorn(None, None, c, **EXACT), (cost,))
+    assert torch.autograd.gradcheck(lambda c: 3 * sinkhorn(A, B, c[:3, :3], **EXACT), (cost,))
+
+
+def test_sinkhorn_refuses() -> None:
+    x = X.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match="sinkhorn: expected to be differentiated once"):
+        torch.autograd.grad(sinkhorn(A, B, x=x, y=Y, **EXACT), x, create_graph=True)
+    with pytest.raises(ValueError, match="b: expected torch.float64 on cpu, got torch.float32"):
+        sinkhorn(A, B.float(), x=X, y=Y)
+    with pytest.raises(ValueError, match="x: expected float32 or float64 on the CPU, got torch.bfloat16"):
+        sinkhorn(None, None, x=X.bfloat16(), y=Y.bfloat16())
+    with pytest.raises(TypeError, match="a: expected a tensor, got list"):
+        sinkhorn([0.5, 0.5], None, x=X, y=Y)
+    assert sinkhorn(None, None, x=X.float(), y=Y.float()).dtype == F32

@@ -49,7 +49,7 @@ class Embedding:
             found = kept & (place >= 0)
             missing = kept & ~found
             rows[found] = len(out) + place[found]
-            self.count(int(np.count_nonzero(found)), int(np.count_nonzero(kept)))
+            self._count(int(np.count_nonzero(found)), int(np.count_nonzero(kept)))
         labels, first_at, which = np.unique(targets[missing], return_index=True, return_inverse=True)
         order = np.argsort(first_at)
         rank = np.empty_like(order)
@@ -68,7 +68,7 @@ class Embedding:
             mean += (p[:, part] * self.inverse_norms[part]) @ self.rows[part]
         np.matmul(mean, self.rows.T, out=out)
 
-    def count(self, n_hits: int, n_tokens: int) -> None:
+    def _count(self, n_hits: int, n_tokens: int) -> None:
         """Called with the numbers of tokens whose cosines were kept, and that count."""
 
 
@@ -166,7 +166,7 @@ class FixedEmbeddingCache(Embedding):
         with self._lock:
             return self._n_hits / self._n_tokens if self._n_tokens > 0 else float("nan")
 
-    def count(self, n_hits: int, n_tokens: int) -> None:
+    def _count(self, n_hits: int, n_tokens: int) -> None:
         with self._lock:
             self._n_hits += n_hits
             self._n_tokens += n_tokens

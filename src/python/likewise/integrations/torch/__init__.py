@@ -11,5 +11,6 @@ except ImportError as error:
 
 from .emo import EMOLoss, emo_loss
 from .fused import fused_linear_emo_loss
+from .sinkhorn import sinkhorn
 
-__all__ = ["EMOLoss", "emo_loss", "fused_linear_emo_loss"]
+__all__ = ["EMOLoss", "emo_loss", "fused_linear_emo_loss", "sinkhorn"]

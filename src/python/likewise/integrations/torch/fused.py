@@ -108,7 +108,8 @@ def fused_linear_emo_loss(
             f"cost_embedding: expected as many rows as the weight has, {len(weight)}, got {tuple(cost_embedding.shape)}"
         )
     if chunk_size is None:
-        chunk_size = min(1024, max(16, _CHUNK_BYTES // (4 * max(1, len(weight)))))
+        fit = _CHUNK_BYTES // (4 * max(1, len(weight)))
+        chunk_size = min(1024, max(16, fit // 16 * 16))
     options = Options(
         mixing,
         weights,
@@ -129,9 +130,11 @@ class _FusedEmo(torch.autograd.Function):  # type: ignore[misc]
         wanted = ctx.needs_input_grad
         h, t, kept, scale = rows_of(hidden, weight, targets, options)
         wide = torch.promote_types(hidden.dtype, torch.float32)  # sums of many small parts
-        of_hidden = torch.empty_like(h) if wanted[0] else None
-        of_weight = torch.zeros(weight.shape, dtype=wide, device=weight.device) if wanted[1] else None
+        of_hidden = _empty(h.shape, h.dtype, h.device) if wanted[0] else None
+        of_weight = _empty(weight.shape, wide, weight.device) if wanted[1] else None
         of_bias = torch.zeros(bias.shape, dtype=wide, device=bias.device) if bias is not None and wanted[2] else None
+        if of_weight is not None and (len(h) == 0 or wide != hidden.dtype):
+            of_weight.zero_()
         chunks = _NativeChunks if is_native(hidden) else _TorchChunks
         chunk = chunks(costs, options, scale, min(chunk_size, len(h)))
         total = 0.0
@@ -147,10 +150,12 @@ class _FusedEmo(torch.autograd.Function):  # type: ignore[misc]
             if of_hidden is not None:
                 torch.mm(g, weight, out=of_hidden[part])
             if of_weight is not None:
-                if of_weight.dtype == g.dtype:
-                    of_weight.addmm_(g.T, h[part])
-                else:
+                if of_weight.dtype != g.dtype:
                     of_weight += g.T @ h[part]
+                elif first == 0:
+                    torch.mm(g.T, h[part], out=of_weight)
+                else:
+                    of_weight.addmm_(g.T, h[part])
             if of_bias is not None:
                 of_bias += z.sum(dim=0)
         ctx.save_for_backward(
@@ -169,6 +174,14 @@ class _FusedEmo(torch.autograd.Function):  # type: ignore[misc]
         return (*grads, None, None, None, None)
 
 
+def _empty(shape: Any, dtype: Any, device: Any) -> Any:
+    """Memory that nothing was written to. On the CPU numpy's, which asks for large pages: small ones cost more time to
+    get than many a product takes."""
+    if device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+        return torch.empty(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.empty(tuple(shape), np.float32 if dtype == torch.float32 else np.float64))
+
+
 class _NativeChunks:
     """Tokens of float32 or float64 on the CPU: the native pass, its gradient in place of the logits."""
 
@@ -176,7 +189,7 @@ class _NativeChunks:
         self.n_threads = torch.get_num_threads()
         self.embedding = Embedding(array_of(costs), options.zero_norm, self.n_threads)
         self.options, self.scale = options, scale
-        self.buffer = torch.empty((size, len(costs)), dtype=costs.dtype)
+        self.buffer = _empty((size, len(costs)), costs.dtype, costs.device)
         self.cosines = np.empty((size, len(costs)), self.embedding.rows.dtype)
 
     def logits(self, h: Any, weight: Any, bias: Any) -> Any:
