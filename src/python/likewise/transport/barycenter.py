@@ -103,7 +103,7 @@ def barycenter(
     Examples
     --------
     >>> import numpy as np, likewise as lw
-    >>> grid = np.linspace(-4, 4, 81)
+    >>> grid = np.linspace(-6, 7, 131)
     >>> bumps = np.exp(-((grid - np.array([[-1.0], [2.0]])) ** 2))
     >>> q = lw.transport.barycenter(bumps / bumps.sum(axis=1, keepdims=True), (grid[:, None] - grid) ** 2).histogram
     >>> round(float(q @ grid), 3)

@@ -12,7 +12,7 @@ from .marginals import Vector
 from .plan import Plan, Sums
 from .problem import Problem
 
-__all__ = ["Certificate", "bounds", "certify", "dual_value", "held_size", "least_slack", "soft_min"]
+__all__ = ["Certificate", "bounds", "certify", "dual_value", "least_slack", "size_under", "soft_min"]
 
 # Of the size of what is summed: what float64 can have lost on the way, given away so that the bounds are true.
 _SLACK = 32 * float(np.finfo(np.float64).eps)
@@ -86,9 +86,9 @@ def least_slack(problem: Problem, potential: Vector, n_threads: int, *, of_rows:
 
 def _relaxed(weights: Vector, potential: Vector, rho: float) -> float:
     """What one marginal adds to the dual: <a, f>, or -rho <a, exp(-f/rho) - 1>."""
-    held = weights > 0
     if rho == math.inf:
-        return float(weights[held] @ potential[held])
+        return float(weights @ potential)
+    held = weights > 0
     with np.errstate(over="ignore"):
         return float(-rho * (weights[held] @ np.expm1(-potential[held] / rho)))
 
@@ -116,14 +116,13 @@ def certify(problem: Problem, f: Vector, g: Vector, mass: float, n_threads: int,
     """The certificate of potentials f, g whose plan has this mass, both without the factor `problem.mass`."""
     free_g = least_slack(problem, f, n_threads)
     lower = _relaxed(problem.a, f, problem.rho_a) + _relaxed(problem.b, free_g, problem.rho_b)
-    size = held_size(problem.a, f) + held_size(problem.b, g) + held_size(problem.b, free_g)
+    size = size_under(problem.a, f) + size_under(problem.b, g) + size_under(problem.b, free_g)
     return bounds(problem, plan, dual_value(problem, f, g, mass), lower, size, None)
 
 
-def held_size(weights: Vector, potential: Vector) -> float:
-    """<a, |f|> where there is weight."""
-    held = weights > 0
-    return float(weights[held] @ np.abs(potential[held]))
+def size_under(weights: Vector, potential: Vector) -> float:
+    """<a, |f|>."""
+    return float(weights @ np.abs(potential))
 
 
 def bounds(problem: Problem, plan: Plan, dual: float, lower: float, size: float, total: float | None) -> Certificate:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._validation import check_choice, check_scalar_float
-from .certificate import Certificate, bounds, held_size, least_slack, soft_min
+from .certificate import Certificate, bounds, least_slack, size_under, soft_min
 from .exact import EMDResult, partial_emd
 from .marginals import Vector, check_weights
 from .plan import Plan
@@ -213,5 +213,5 @@ def _certify(
 ) -> Certificate:
     free_g = np.minimum(least_slack(problem, f + common, n_threads), 0.0)
     lower = float(problem.a @ f + problem.b @ free_g) + common * total
-    size = held_size(problem.a, f) + held_size(problem.b, g) + held_size(problem.b, free_g) + abs(common) * total
+    size = size_under(problem.a, f) + size_under(problem.b, g) + size_under(problem.b, free_g) + abs(common) * total
     return bounds(problem, plan, dual, lower, size, total)
