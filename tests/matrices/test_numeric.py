@@ -317,6 +317,15 @@ def test_jordan_form_of_distinct_and_complex_eigenvalues() -> None:
     assert residual(a, found.transform, found.form) < 1e-10
 
 
+def test_jordan_form_does_not_merge_what_is_apart() -> None:
+    """Beside an entry of 1e5 the eigenvalues 5 and 6 look alike, but their common part is not nilpotent."""
+    found = matrices.jordan_form(np.array([[5, 1e5], [0, 6]]))
+    assert [size for _, size in found.blocks] == [1, 1]
+    assert np.allclose([value for value, _ in found.blocks], [5, 6])
+    assert found.reliable
+    assert found.condition is not None and found.condition > 1e4
+
+
 def test_jordan_form_that_is_not_reliable() -> None:
     rng = np.random.default_rng(7)
     a = np.array(jordan(9, 1.0), dtype=float)

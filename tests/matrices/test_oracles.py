@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 from typing import Any
 
@@ -170,6 +171,31 @@ def test_larger_matrices_of_every_kind() -> None:
     check(disguised(a, 1), disguised(a, 2), True, "equal invariant factors")
     blocks[1:3] = [jordan(3), jordan(1)]
     check(disguised(a, 1), disguised(diagonal(*blocks), 2), False, "rank of (x)(A)^2")
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 14, 20])
+def test_transforms_have_short_entries(engine: str, n: int) -> None:
+    """With lattice reduction, of the size of the P that was planted; without, of many digits, and as right."""
+    draw = random.Random(n)
+    a = [[draw.randint(-5, 5) for _ in range(n)] for _ in range(n)]
+    b = disguised(a, n)
+    verdict = matrices.is_similar(a, b)
+    assert takes(a, verdict.transform, b)
+    assert verdict.transform is not None
+    if engine == "flint":
+        assert max(abs(x) for x in verdict.transform.flat) < 100
+    assert all(x.denominator == 1 for x in verdict.transform.flat)
+
+
+def test_short_entries_where_the_planted_transform_is_not_unimodular() -> None:
+    a = companion(1, 0, 0, 1, -7, 3)
+    p = [[2, 0, 0, 1, 0], [0, 3, 1, 0, 0], [0, 0, 5, 0, 1], [1, 0, 0, 7, 0], [0, 2, 0, 0, 11]]
+    b = matrices.change_basis(a, p)
+    assert takes(a, matrices.similarity_transform(a, b), b)
+    assert takes(b, matrices.similarity_transform(b, a), a)
+    # The first unit vector is not cyclic for B.
+    b = diagonal([[1]], jordan(2, 2))
+    assert takes(disguised(b, 1), matrices.similarity_transform(disguised(b, 1), b), b)
 
 
 def test_refused_transform_says_why() -> None:

@@ -46,6 +46,9 @@ class Engine(Protocol[M]):
     def kernel(self, a: M) -> Rows:
         """A basis of the vectors v with A v = 0, integers without a common divisor."""
 
+    def reduce(self, rows: Rows) -> Rows | None:
+        """A reduced basis of the lattice of the rows (LLL); None where the engine has no such algorithm."""
+
     def determinant(self, a: M) -> int:
         """The determinant."""
 

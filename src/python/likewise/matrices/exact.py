@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from .engines import PRIME, Engine, Polynomial, Rows, primes
 from .frobenius import cyclic_basis
 from .polynomials import show, unscale
+from .short import short_bases
 from .structure import structure, weyr
 
 M = TypeVar("M")
@@ -62,8 +63,11 @@ def decide(
 
 def _transform(engine: Engine[M], a: M, b: M, n: int, factors: list[Polynomial], draw: random.Random) -> Rows:
     """P = Q_A Q_B^-1, where Q_A and Q_B take A and B to the same rational form; checked."""
-    q_a = engine.stack(cyclic_basis(engine, a, n, factors, draw))
-    q_b = engine.stack(cyclic_basis(engine, b, n, factors, draw))
+    bases = short_bases(engine, a, b, n, draw) if len(factors) == 1 else None
+    if bases is None:
+        q_a, q_b = (engine.stack(cyclic_basis(engine, x, n, factors, draw)) for x in (a, b))
+    else:
+        q_a, q_b = bases
     p_transposed, _ = engine.solve(q_b, q_a)
     p = engine.matrix(_primitive(engine.rows(engine.transpose(p_transposed))))
     if engine.multiply(a, p) != engine.multiply(p, b) or not is_invertible(engine, p, n):

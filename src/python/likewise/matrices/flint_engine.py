@@ -68,6 +68,9 @@ class FlintEngine:
         vectors = [[int(x) for x in row] for row in basis.transpose().table()[: int(nullity)]]
         return [[x // content for x in v] for v in vectors for content in [math.gcd(*v)]]
 
+    def reduce(self, rows: Rows) -> Rows | None:
+        return self.rows(self._flint.fmpz_mat(rows).lll())
+
     def determinant(self, a: Matrix) -> int:
         return int(a.det())
 
