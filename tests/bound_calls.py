@@ -316,6 +316,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         _core.transport.least_slack,
         dict(potential=PLAN["f"], **MATRIX, out=np.zeros(2), transpose=False, n_threads=1),
     ),
+    "transport.mean_cost": lambda: (_core.transport.mean_cost, dict(**WEIGHTS, **MATRIX, n_threads=1)),
     "transport.plan_apply": lambda: (
         _core.transport.plan_apply,
         dict(**PLAN, **MATRIX, v=np.ones((2, 2)), out=np.zeros((3, 2)), transpose=False, n_threads=1),
@@ -384,6 +385,7 @@ OTHER_DTYPES = {
     ("transport.point_gradient", "x"): [np.float32],
     ("transport.plan_rows", "cost"): [np.float32],
     ("transport.plan_rows", "out"): [np.float32],
+    ("transport.mean_cost", "cost"): [np.float32],
     ("transport.plan_sums", "cost"): [np.float32],
     ("transport.sinkhorn", "cost"): [np.float32],
     ("transport.soft_min", "cost"): [np.float32],

@@ -73,6 +73,11 @@ void check_plan(const Case& c) {
       largest = std::max(largest, p[k]);
     }
   plan_rows(plan, 0, c.n, rows.data(), 1);
+  double mean = 0;
+  for (std::size_t k = 0; k < p.size(); ++k) mean += a[k / c.m] * b[k % c.m] * c.matrix[k];
+  double mass = 0;
+  for (std::size_t k = 0; k < p.size(); ++k) mass += a[k / c.m] * b[k % c.m];
+  CHECK(close(mean_cost(a, b, c.cost, 2), mean / mass, 1));
   for (std::size_t k = 0; k < p.size(); ++k) CHECK(std::abs(rows[k] - p[k]) <= 1e-13 * largest);
 
   const Values alpha = weights(c.n), beta = weights(c.m);

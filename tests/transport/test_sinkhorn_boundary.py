@@ -24,6 +24,7 @@ def test_transport_refuses_shapes_that_do_not_fit() -> None:
         ("plan_apply", "out", (3, 1)),
         ("least_slack", "potential", 2),
         ("least_slack", "out", 3),
+        ("mean_cost", "b", 3),
         ("soft_min", "potential", 3),
         ("soft_min", "out", 2),
         *(("plan_sums", argument, 4) for argument in ("alpha", "beta", "left", "right", "rows", "columns")),

@@ -20,6 +20,16 @@ void minima(const py::object& potential_, const py::object& cost_, const py::obj
   transport::soft_min(cost.cost, potential, epsilon, transpose, out.data, n_threads);
 }
 
+double mean(const py::object& a_, const py::object& b_, const py::object& cost_, const py::object& x,
+            const py::object& y, const std::string& metric, unsigned n_threads) {
+  const Array<const double> a = input<double>(a_, "a"), b = input<double>(b_, "b");
+  const GroundCostArgument cost(cost_, x, y, metric);
+  expect_size(a, "a", cost.n);
+  expect_size(b, "b", cost.m);
+  const NativeCall call;
+  return transport::mean_cost(a, b, cost.cost, n_threads);
+}
+
 py::tuple sums(const py::object& f, const py::object& g, const py::object& a, const py::object& b,
                const py::object& cost, const py::object& x, const py::object& y, const std::string& metric,
                double epsilon, const py::object& alpha_, const py::object& beta_, const py::object& left_,
@@ -49,6 +59,8 @@ void register_transport_plan_sums(py::module_& m) {
   m.def("soft_min", &minima, py::arg("potential"), py::arg("cost"), py::arg("x"), py::arg("y"), py::arg("metric"),
         py::arg("epsilon"), py::arg("out"), py::arg("transpose"), py::arg("n_threads"),
         "out_i = -epsilon log sum_j exp((potential_j - C_ij) / epsilon); transposed: of the columns.");
+  m.def("mean_cost", &mean, py::arg("a"), py::arg("b"), py::arg("cost"), py::arg("x"), py::arg("y"),
+        py::arg("metric"), py::arg("n_threads"), "The mean cost under the product of the weights.");
   m.def("plan_sums", &sums, py::arg("f"), py::arg("g"), py::arg("a"), py::arg("b"), py::arg("cost"), py::arg("x"),
         py::arg("y"), py::arg("metric"), py::arg("epsilon"), py::arg("alpha"), py::arg("beta"), py::arg("left"),
         py::arg("right"), py::arg("rows"), py::arg("columns"), py::arg("n_threads"),

@@ -151,6 +151,15 @@ def soft_min(
     transpose: bool,
     n_threads: int,
 ) -> None: ...
+def mean_cost(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    cost: NDArray[Any] | None,
+    x: NDArray[Any] | None,
+    y: NDArray[Any] | None,
+    metric: str,
+    n_threads: int,
+) -> float: ...
 def plan_sums(
     f: NDArray[np.float64],
     g: NDArray[np.float64],

@@ -160,8 +160,12 @@ def check_epsilon(
     scale = check_choice(scale, "epsilon_scale", EPSILON_SCALES)
     if scale == "absolute":
         return strength
-    mean, largest, std, smallest = _core.transport.cost_statistics(a=a, b=b, **ground.native, n_threads=n_threads)
-    size = {"mean": mean, "max": largest, "std": std}[scale]
+    # The mean alone costs a pass at most; the others, and whether all costs are the same, cost several.
+    size = _core.transport.mean_cost(a=a, b=b, **ground.native, n_threads=n_threads) if scale == "mean" else 0.0
+    smallest = largest = math.nan
+    if size == 0:
+        mean, largest, std, smallest = _core.transport.cost_statistics(a=a, b=b, **ground.native, n_threads=n_threads)
+        size = {"mean": mean, "max": largest, "std": std}[scale]
     if not math.isfinite(size):
         raise ValueError(f"{ground.name}: expected costs whose {scale} float64 holds, got {size} [scale them]")
     if smallest == largest and (size == 0 or scale == "std"):

@@ -1,4 +1,5 @@
-// What iterations beside Sinkhorn's own and certificates are made of: soft minima of the cost, sums over a plan.
+// What iterations beside Sinkhorn's own and certificates are made of: soft minima of the cost, its mean, sums over a
+// plan.
 #pragma once
 #include "likewise/transport/sinkhorn.hpp"
 
@@ -8,6 +9,9 @@ namespace likewise::transport {
 /// potential of the rows. Minus infinity stands for a point that does not count; one at least must count.
 void soft_min(const Cost& cost, span<const double> potential, double epsilon, bool transposed, double* out,
               unsigned n_threads);
+
+/// a^T C b over the masses of a and b. O((n + m) d) time for squared distances and cosines of points.
+double mean_cost(span<const double> a, span<const double> b, const Cost& cost, unsigned n_threads);
 
 /// Of Q_ij = alpha_i P_ij beta_j + left_i right_j, a plan of smaller rows and columns with what they then lack.
 struct PlanSums {
