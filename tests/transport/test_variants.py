@@ -86,6 +86,21 @@ def test_divergence_warns_and_raises() -> None:
         sinkhorn_divergence(A, B, x=X, y=Y, max_iter=1, on_failure="raise")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sinkhorn(A, B, COST, max_iter=1),
+        lambda: unbalanced(A, B, COST, max_iter=1),
+        lambda: partial(A, B, COST, mass=0.9, epsilon=0.01, max_iter=1),
+        lambda: barycenter(BUMPS, GRID_COST, max_iter=1),
+    ],
+)
+def test_warnings_point_at_the_caller(call: Any) -> None:
+    with pytest.warns(ConvergenceWarning) as caught:
+        call()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 # --- Unbalanced ---
 
 
