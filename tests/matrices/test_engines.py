@@ -12,6 +12,7 @@ from likewise.matrices import factoring
 from likewise.matrices.engines import PRIME, Engine, primes
 from likewise.matrices.polynomials import derivative, divide, multiply, power, show, unscale
 from likewise.matrices.python_engine import PythonEngine
+from tests.conftest import Fresh
 from tests.matrices.cases import determinant, product, takes
 
 ENGINE = PythonEngine()
@@ -125,3 +126,18 @@ def test_polynomials() -> None:
     assert show((1, 0, 1)) == "x^2+1"
     assert show(unscale((1, -1, 2), 2)) == "x^2-(1/2)x+1/2"
     assert show(()) == "0"
+
+
+def test_nothing_optional_is_imported_before_it_is_needed(fresh: Fresh) -> None:
+    program = """
+import sys
+import likewise
+likewise.matrices
+optional = {"flint", "sympy", "scipy", "torch"}
+assert not optional & set(sys.modules), optional & set(sys.modules)
+assert likewise.matrices.is_similar([[1.0, 2], [3, 4]], [[4.0, 3], [2, 1]])
+assert not optional & set(sys.modules), optional & set(sys.modules)
+sys.modules["flint"] = None
+print(likewise.matrices.is_similar([[1, 2], [3, 4]], [[4, 3], [2, 1]]))
+"""
+    assert "similar=True" in (found := fresh(program)) and "engine='python'" in found
