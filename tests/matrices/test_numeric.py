@@ -140,6 +140,23 @@ def test_defective_pairs_by_the_null_space() -> None:
         assert matrices.is_similar(b, other).similar is False
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_defective_pairs_by_jordan_chains(seed: int) -> None:
+    """Too large for the null space."""
+    rng = np.random.default_rng(seed)
+    parts = [jordan(3, 1), jordan(2, 1), jordan(2, 4), jordan(1, 4), *([[value]] for value in range(-14, 0))]
+    parts += [[[0, -1], [1, 0]], [[7, -3], [3, 7]]]
+    a = np.array(diagonal(*parts), dtype=float)
+    p, q = conditioned(len(a), 5, rng), conditioned(len(a), 5, rng)
+    a, b = np.linalg.solve(p, a @ p), np.linalg.solve(q, a @ q)
+    verdict = matrices.is_similar(a, b)
+    holds(a, b, verdict)
+    assert "Jordan chains" in verdict.reason
+    parts[1:3] = [jordan(1, 1), jordan(1, 1), jordan(1, 4), jordan(1, 4)]
+    other = np.array(diagonal(*parts), dtype=float)
+    assert matrices.is_similar(a, np.linalg.solve(q, other @ q)).similar is not True
+
+
 def test_complex_pairs() -> None:
     rng = np.random.default_rng(3)
     a, p = (rng.normal(size=(12, 12)) + 1j * rng.normal(size=(12, 12)) for _ in range(2))

@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .entries import FloatMatrix, scaled
+from .numeric_jordan import groups_of, numeric_jordan_form
 
 EPS = float(np.finfo(np.float64).eps)
 _LARGEST_KRONECKER = 24  # the SVD of an n^2 x n^2 matrix: 0.3 s at 24
 _MOST_SHIFTS = 24
+_CLUSTER = 1e-4  # of ||A||_F: eigenvalues that may belong to one defective one
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,13 @@ def decide(a: FloatMatrix, b: FloatMatrix, tol: float, cond_max: float, rng: np.
         found = _conditioned_certificate(pair)
         if found:
             return found
-        if n <= _LARGEST_KRONECKER:
-            for candidate in _kronecker_candidates(pair, rng):
-                examined = _examine(pair, candidate)
-                if examined is not None and examined.similar:
-                    return replace(examined, reason="a transform from the null space of X -> A X - X B")
-                if examined is not None and (best.residual is None or (examined.residual or 0.0) < best.residual):
-                    best = examined
+        more = _kronecker_candidates(pair, rng) if n <= _LARGEST_KRONECKER else _jordan_candidates(pair, rng)
+        for candidate, reason in more:
+            examined = _examine(pair, candidate)
+            if examined is not None and examined.similar:
+                return replace(examined, reason=reason)
+            if examined is not None and (best.residual is None or (examined.residual or 0.0) < best.residual):
+                best = examined
     sizes = "" if n <= _LARGEST_KRONECKER else f", and n > {_LARGEST_KRONECKER} is too large for the null space"
     nearest = ""
     if best.residual is not None and best.condition is not None:
@@ -291,11 +293,54 @@ def _nearest_first(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
     return order
 
 
-def _kronecker_candidates(pair: _Pair, rng: np.random.Generator) -> Iterator[FloatMatrix]:
+def _jordan_candidates(pair: _Pair, rng: np.random.Generator) -> Iterator[tuple[FloatMatrix, str]]:
+    """Jordan chains onto Jordan chains, where both matrices have clusters of eigenvalues of equal sizes."""
+    sizes = []
+    for x in (pair.a, pair.b):
+        groups = groups_of(np.linalg.eigvals(x), _CLUSTER * pair.norm)
+        sizes.append(sorted(map(len, groups)))
+    if sizes[0] != sizes[1] or sizes[0][-1] == 1:
+        return  # the eigenvectors have been tried
+    try:
+        a, b = (numeric_jordan_form(x, pair.tol) for x in (pair.a, pair.b))
+    except np.linalg.LinAlgError:
+        return
+    if sorted(size for _, size in a.blocks) != sorted(size for _, size in b.blocks):
+        return
+    order = np.full(pair.n, -1)
+    for size in {size for _, size in a.blocks}:
+        (starts_a, values_a), (starts_b, values_b) = (_blocks_of(found.blocks, size) for found in (a, b))
+        for i, j in enumerate(_nearest_first(values_a, values_b)):
+            order[starts_a[i] : starts_a[i] + size] = np.arange(starts_b[j], starts_b[j] + size)
+    try:
+        p = a.transform @ np.linalg.inv(b.transform[:, order])
+    except np.linalg.LinAlgError:
+        return
+    reason = "a transform from the Jordan chains"
+    if pair.is_real and p.dtype.kind == "c":
+        yield p.real, reason
+        yield p.real + rng.normal() * p.imag, reason
+    else:
+        yield p, reason
+
+
+def _blocks_of(blocks: tuple[tuple[Any, int], ...], size: int) -> tuple[list[int], NDArray[Any]]:
+    """First columns and eigenvalues of the Jordan blocks of a size."""
+    starts, values, first = [], [], 0
+    for value, width in blocks:
+        if width == size:
+            starts.append(first)
+            values.append(value)
+        first += width
+    return starts, np.array(values)
+
+
+def _kronecker_candidates(pair: _Pair, rng: np.random.Generator) -> Iterator[tuple[FloatMatrix, str]]:
     """Combinations of the X with A X = X B, from the SVD of I (x) A - B^T (x) I."""
     n = pair.n
     system = np.kron(np.eye(n), pair.a) - np.kron(pair.b.T, np.eye(n))
     u, s, vh = np.linalg.svd(system)
+    reason = "a transform from the null space of X -> A X - X B"
     seen = set()
     for threshold in (1e-14 * n, 1e-12, pair.tol * 1e-2, pair.tol):
         nullity = int((s <= threshold * max(s[0], EPS)).sum())
@@ -316,8 +361,8 @@ def _kronecker_candidates(pair: _Pair, rng: np.random.Generator) -> Iterator[Flo
         combined = np.concatenate([combined, _project(spans, np.eye(n))[None]])
         conditions = np.linalg.cond(combined)
         for i in np.argsort(conditions)[:3]:
-            yield combined[i]
-            yield _nearly_orthogonal(spans, combined[i])
+            yield combined[i], reason
+            yield _nearly_orthogonal(spans, combined[i]), reason
 
 
 def _project(spans: FloatMatrix, x: FloatMatrix) -> FloatMatrix:

@@ -68,7 +68,7 @@ def numeric_jordan_form(a: FloatMatrix, tol: float) -> NumericJordanForm:
         best: NumericJordanForm | None = None
         seen: list[list[list[int]]] = []
         for radius in RADII:
-            groups = _groups(w, radius * norm)
+            groups = groups_of(w, radius * norm)
             if groups in seen:
                 continue
             seen.append(groups)
@@ -88,7 +88,7 @@ def _preference(found: NumericJordanForm) -> tuple[bool, float]:
     return False, found.condition or math.inf
 
 
-def _groups(w: NDArray[Any], radius: float) -> list[list[int]]:
+def groups_of(w: NDArray[Any], radius: float) -> list[list[int]]:
     """Indices of eigenvalues that are linked by steps of at most the radius."""
     near = np.abs(w[:, None] - w[None, :]) <= radius
     left, found = set(range(len(w))), []

@@ -95,7 +95,7 @@ def is_similar(
 
     A float matrix stands for its neighbourhood: similar means that some P with ``kappa_2(P) <= cond_max`` has
     ``||A - P B P^-1||_F <= tol ||A||_F``. True comes with such a P; False with a theorem that there is none; None where
-    neither was found, which is a normal answer for defective or clustered spectra with n > 24.
+    neither was found, which is a normal answer for an ill-conditioned P, and for clustered spectra with n > 24.
 
     Parameters
     ----------
