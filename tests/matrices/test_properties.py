@@ -15,6 +15,7 @@ from likewise import matrices
 from tests.matrices.cases import (
     Rows,
     companion,
+    determinant,
     diagonal,
     disguised,
     fractions,
@@ -187,6 +188,7 @@ def test_structure(a: Rows) -> None:
             before = rank
     assert found.rank == matrices_counting.rank(exact.tolist())
     assert found.trace == sum(a[i][i] for i in range(len(a)))
+    assert found.determinant == determinant(a)
 
 
 @run
