@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -226,6 +227,25 @@ def test_batches_are_rows() -> None:
     assert parts3.n_kept == 11
 
 
+def test_batches_that_do_not_lie_together() -> None:
+    """As a causal language model slices them: read where they are, with the bits of a copy."""
+    p = problem(28, 12)
+    z, t = p["logits"].reshape(3, 4, -1), p["targets"].reshape(3, 4)
+    p_soft = soft(9, 53).reshape(3, 3, 53)
+    t[1, 2] = -100
+    for sliced in (z[:, :-1], z[::-1, 1:], z[::2, :-1]):
+        labels = t[: len(sliced), 1:]
+        for more in ({}, dict(soft_targets=p_soft[: len(sliced)])):
+            loss, grad, parts = emo_loss(sliced, labels, p["embedding"], return_parts=True, **more)
+            want, gradient, expected = emo_loss(sliced.copy(), labels, p["embedding"], return_parts=True, **more)
+            assert loss == want and grad.tobytes() == gradient.tobytes() and grad.flags.c_contiguous
+            assert parts.losses.tobytes() == expected.losses.tobytes()
+    z[1, 2, 4] = z[2, 0, 5] = np.nan
+    with pytest.raises(ValueError, match="logits: .* got nan at row 1, position 2"):
+        emo_loss(z[:, :-1], np.ones((3, 3), int), p["embedding"])
+    assert not np.shares_memory(emo_loss(z[:1, :-1], np.ones((1, 3), int), p["embedding"])[1], z)
+
+
 def test_out() -> None:
     p = problem(10)
     loss, grad = emo_loss(**p)
@@ -240,6 +260,21 @@ def test_out() -> None:
     ):
         with pytest.raises(ValueError, match=f"out: .*{text}"):
             emo_loss(**p, out=wrong)
+
+
+def test_memory_beyond_the_gradient() -> None:
+    """A row of the embedding for each distinct target, and one number for each row of it: no copy of the logits, of the
+    embedding or of the costs."""
+    rng = np.random.default_rng(29)
+    e = rng.standard_normal((20_000, 64), dtype=np.float32)
+    for z in (rng.standard_normal((96, 20_000), dtype=np.float32), np.ones((4, 25, 20_000), np.float32)[:, :-1]):
+        t = rng.integers(0, 20_000, z.shape[:-1])
+        emo_loss(z[:1], t[:1], e)
+        tracemalloc.start()
+        _, grad = emo_loss(z, t, e)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= grad.nbytes + 1.5e6 < 2 * grad.nbytes
 
 
 def test_inputs_stay_as_they_are() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,7 +87,8 @@ def emo_loss(
     Parameters
     ----------
     logits : array_like, shape (n_tokens, n_vocabulary) or (n_batch, n_tokens, n_vocabulary)
-        float32 or float64. ``-inf`` (a masked token of the vocabulary) has probability 0 and gradient 0.
+        float32 or float64. ``-inf`` (a masked token of the vocabulary) has probability 0 and gradient 0. Read where it
+        is if contiguous, or if each batch is, as in ``logits[:, :-1]``.
     targets : array_like of integers, shape of the logits without their last axis
         The true tokens. They are not shifted. With `soft_targets` None, or an array that only says what is ignored.
     embedding : array_like, shape (n_vocabulary, n_hidden), or FixedEmbeddingCache
@@ -177,19 +178,19 @@ def emo_loss(
     problem = _Problem.check(logits, targets, embedding, soft_targets, ignore_index, zero_norm, threads)
     shape = problem.shape
     if out is None:
-        grad = np.empty_like(problem.logits)
+        grad = np.empty((len(problem.targets), problem.logits.shape[2]), problem.logits.dtype)
     else:
         inputs = [problem.logits, problem.embedding.rows, problem.embedding.cached]
         inputs += [] if problem.soft is None else [problem.soft]
-        out = check_out(out, "out", shape=(*shape, problem.logits.shape[1]), dtype=problem.logits.dtype, inputs=inputs)
-        grad = out.reshape(problem.logits.shape)
+        out = check_out(out, "out", shape=(*shape, problem.logits.shape[2]), dtype=problem.logits.dtype, inputs=inputs)
+        grad = out.reshape(-1, problem.logits.shape[2])
     n_kept = int(np.count_nonzero(problem.kept))
     if n_kept == 0:
         warnings.warn("targets: expected a token that counts, got none: the loss is 0", UserWarning, stacklevel=2)
     scale = 1.0 / n_kept if reduction == "mean" and n_kept > 0 else 1.0
     losses, cross_entropy, transport = _evaluate(problem, mixing, weights, scale, grad, n_threads)
     loss: Any = losses.reshape(shape) if reduction == "none" else float(losses.sum()) * scale
-    grad = grad.reshape(*shape, problem.logits.shape[1]) if out is None else out
+    grad = grad.reshape(*shape, problem.logits.shape[2]) if out is None else out
     if not return_parts:
         return loss, grad
     parts = EMOParts(cross_entropy.reshape(shape), transport.reshape(shape), losses.reshape(shape), n_kept)
@@ -212,7 +213,7 @@ class _Problem:
     """Checked arguments: rows of tokens, one dtype."""
 
     shape: tuple[int, ...]  # of the targets
-    logits: Floats  # (n, V)
+    logits: Floats  # (pieces, tokens of each, V): contiguous pieces
     targets: NDArray[np.int64]  # (n,); 0 where nothing counts
     kept: NDArray[np.bool_]  # (n,)
     soft: Floats | None  # (n, V)
@@ -231,7 +232,11 @@ class _Problem:
     ) -> _Problem:
         ignore_index = check_scalar_int(ignore_index, "ignore_index", minimum=-(2**63), maximum=2**63 - 1)
         ndim = 3 if getattr(logits, "ndim", 0) == 3 or np.ndim(logits) == 3 else 2
-        z: Floats = check_array(logits, "logits", ndim=ndim, min_rows=0, finite=False)
+        z = (
+            logits
+            if _has_contiguous_batches(logits)
+            else check_array(logits, "logits", ndim=ndim, min_rows=0, finite=False)
+        )
         p: Floats | None = None
         if soft_targets is not None:
             p = check_array(soft_targets, "soft_targets", ndim=ndim, min_rows=0, finite=False)
@@ -274,7 +279,22 @@ class _Problem:
             p = p.astype(z.dtype, copy=False)
             _check_distributions(p.reshape(-1, p.shape[-1]), kept.reshape(-1), shape)
             p = p.reshape(-1, p.shape[-1])
-        return cls(shape, z.reshape(-1, n), t.reshape(-1), kept.reshape(-1), p, e)
+        pieces = z if ndim == 3 and not z.flags.c_contiguous else z.reshape(1, t.size, n)
+        return cls(shape, pieces, t.reshape(-1), kept.reshape(-1), p, e)
+
+
+def _has_contiguous_batches(logits: object) -> TypeGuard[Floats]:
+    """Whether the logits can be read where they are though not all lie together."""
+    return (
+        type(logits) is np.ndarray
+        and logits.ndim == 3
+        and logits.dtype in (np.float32, np.float64)
+        and logits.dtype.isnative
+        and logits.flags.aligned
+        and len(logits) > 0
+        and logits[0].flags.c_contiguous
+        and not logits.flags.c_contiguous
+    )
 
 
 def _at(position: int, shape: tuple[int, ...]) -> str:
@@ -309,12 +329,29 @@ def _evaluate(
         if problem.soft is None:
             rows = embedding.cosines_of(problem.targets, problem.kept, grad)
         else:
-            rows = np.where(problem.kept, np.arange(len(z)), -1)
+            rows = np.where(problem.kept, np.arange(len(grad)), -1)
             embedding.soft_cosines(problem.soft, grad)
     soft, threads = problem.soft, check_n_threads(n_threads)
-    results, wrong = evaluate(z, rows, problem.targets, soft, grad, embedding, mixing, weights, scale, grad, threads)
-    if wrong >= 0:
-        raise no_loss(float(z[wrong].max()), wrong, problem.shape)
+    results, first_wrong = np.empty((3, len(grad))), -1
+    size = z.shape[1]
+    for piece in range(len(z) - 1, -1, -1):  # from the last to the first, as within a piece
+        part = slice(piece * size, (piece + 1) * size)
+        results[:, part], wrong = evaluate(
+            z[piece],
+            rows[part],
+            problem.targets[part],
+            None if soft is None else soft[part],
+            grad,
+            embedding,
+            mixing,
+            weights,
+            scale,
+            grad[part],
+            threads,
+        )
+        first_wrong = part.start + wrong if wrong >= 0 else first_wrong
+    if first_wrong >= 0:
+        raise no_loss(float(z[divmod(first_wrong, size)].max()), first_wrong, problem.shape)
     return results
 
 
