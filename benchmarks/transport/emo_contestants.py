@@ -18,7 +18,7 @@ CHUNKS = "torch, chunks"
 def tokens(n: int, v: int, h: int, *, distinct: bool = False) -> dict[str, Any]:
     """Logits, targets drawn by Zipf's law (or all different), and an embedding."""
     rng = np.random.default_rng(n + v + h)
-    frequency = 1 / (np.arange(v) + 1.0) ** 1.05
+    frequency = 1 / (np.arange(v) + 1.0) ** 1.02
     targets = rng.choice(v, n, replace=False) if distinct else rng.choice(v, n, p=frequency / frequency.sum())
     logits = rng.standard_normal((n, v), dtype=np.float32)
     logits *= 2

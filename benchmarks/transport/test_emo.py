@@ -160,7 +160,7 @@ def test_kept_cosines(scale: Scale, contest: Callable[..., Record], record: Call
     n, v, h = 256, 32_000, 512
     problem = tokens(n, v, h)
     z, t, e = problem["logits"], problem["targets"], problem["embedding"]
-    expected = (1e6 / (np.arange(v) + 1.0) ** 1.05).astype(np.int64)
+    expected = (1e6 / (np.arange(v) + 1.0) ** 1.02).astype(np.int64)
     caches = {f"{rows} rows kept": FixedEmbeddingCache(e, expected, max_bytes=rows * 4 * v) for rows in (200, 2000)}
     everything = FixedEmbeddingCache(e, np.bincount(t, minlength=v))
     calls = {OURS: lambda _: emo_loss(z, t, e, n_threads=1)}
