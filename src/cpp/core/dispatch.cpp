@@ -48,7 +48,8 @@ const std::vector<Candidate>& candidates() {
     kernels::level::exact_kernels,      \
     kernels::level::document_kernels,   \
     kernels::level::emo_kernels,        \
-    kernels::level::sinkhorn_kernels},  \
+    kernels::level::sinkhorn_kernels,   \
+    kernels::level::scaling_kernels},   \
    has_##level},
   static const std::vector<Candidate> all{LIKEWISE_LEVELS(LIKEWISE_CANDIDATE)};
 #undef LIKEWISE_CANDIDATE

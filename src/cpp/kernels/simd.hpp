@@ -117,20 +117,36 @@ inline vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> c) {
 #endif
 }
 
-/// Sum and largest of the lanes.
-template <class T>
-inline T sum_lanes(vec<T> v) {
-  T part[lanes<T>];
-  std::memcpy(&part, &v, sizeof v);
-  for (std::size_t h = lanes<T> / 2; h > 0; h /= 2)
-    for (std::size_t i = 0; i < h; ++i) part[i] += part[i + h];
-  return part[0];
+/// Sum of the lanes, pairs H apart first.
+template <class T, std::size_t H, std::size_t... I>
+inline vec<T> sum_of_lanes(vec<T> v, std::index_sequence<I...>) {
+  return v + __builtin_shufflevector(v, v, static_cast<int>(I ^ H)...);
 }
+template <class T, std::size_t H = lanes<T> / 2>
+inline T sum_lanes(vec<T> v) {
+  if constexpr (H == 0) {
+    return v[0];
+  } else {
+    return sum_lanes<T, H / 2>(sum_of_lanes<T, H>(v, std::make_index_sequence<lanes<T>>()));
+  }
+}
+/// The largest of the lanes.
 template <class T>
 inline T max_lanes(vec<T> v) {
   T largest = v[0];
   for (std::size_t i = 1; i < lanes<T>; ++i) largest = v[i] > largest ? v[i] : largest;
   return largest;
+}
+
+/// The lanes of a, then those of b.
+template <std::size_t... I>
+inline vec<float> to_floats(vec<double> a, vec<double> b, std::index_sequence<I...>) {
+  typedef float half __attribute__((vector_size(kBytes / 2)));
+  return __builtin_shufflevector(__builtin_convertvector(a, half), __builtin_convertvector(b, half),
+                                 static_cast<int>(I)...);
+}
+inline vec<float> to_floats(vec<double> a, vec<double> b) {
+  return to_floats(a, b, std::make_index_sequence<lanes<float>>());
 }
 
 /// e^x: 2^n p(r) with x = n ln 2 + r and the polynomial p of least relative error. 0 below -86 (double: -707), at most

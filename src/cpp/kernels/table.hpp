@@ -195,6 +195,9 @@ struct KeywordTable {
   KeywordKernels<double> f64;
 };
 
+inline constexpr std::size_t kPad = 16;                          // rows of a scaling kernel are filled up to it
+inline constexpr std::size_t kTileRows = 8, kTileColumns = 16;  // of a tile of a sparse one
+
 /// A row of costs of type C against m columns. The exponent of a pair is potential_j + own - (cost_j - shift) * scale,
 /// in float64.
 template <class C>
@@ -208,13 +211,24 @@ struct CostKernels {
   void (*max_with)(const C* cost, std::size_t m, double shift, double scale, double own, double* maxima);
   /// sum_j (cost_j - shift) * weights_j.
   double (*weighted_cost)(const C* cost, const double* weights, std::size_t m, double shift);
+  /// The same in float32, the exponents still in float64, and zeros up to the next multiple of kPad.
+  double (*float_exponentials)(const C* cost, const double* potential, std::size_t m, double shift, double scale,
+                               double own, float* e);
+  /// found[...] = j where the exponent is above the threshold, in order. Returns how many; room for m.
+  std::size_t (*find_above)(const C* cost, const double* potential, std::size_t m, double shift, double scale,
+                            double own, double threshold, std::uint32_t* found);
+  /// tile[r * kTileColumns + k] = exp(own_r + potential_k - (rows[r][columns[k]] - shift) * scale), n_rows rows, of
+  /// which the others are 0. potential has kTileColumns numbers.
+  void (*fill_tile)(const C* const* rows, std::size_t n_rows, const std::uint32_t* columns, const double* potential,
+                    double shift, double scale, const double* own, float* tile);
 };
 
-/// Sums over the d coordinates of n points x and m points y, row by row into out (n, m), in float64.
 template <class T>
 struct PointKernels {
-  void (*squared_distances)(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out);
-  void (*inner_products)(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out);
+  /// Squared distances of n points x and m points y of d coordinates, in float64, row by row into out (n, m). Points are
+  /// multiplied by their scale first, where there are scales. From differences: exact also far from the origin.
+  void (*squared_distances)(const T* x, const double* x_scale, std::size_t n, const T* y, const double* y_scale,
+                            std::size_t m, std::size_t d, double* out);
 };
 
 struct SinkhornKernels {
@@ -230,6 +244,36 @@ struct SinkhornKernels {
   void (*square_roots)(double* values, std::size_t n);
 };
 
+/// Sinkhorn's half steps with a stored float32 kernel K: sums of rows K v, then columns += K^T w. Lengths are multiples
+/// of kPad. About two loads and two operations a register of K, which is read once from memory where rows are done few
+/// at a time.
+struct ScalingKernels {
+  /// sums[r] = sum_j K[r * stride + j] v[j] for n_rows <= 4 rows.
+  void (*row_sums)(const float* k, std::size_t stride, std::size_t n_rows, const float* v, std::size_t m, double* sums);
+  /// columns[j] += sum_r w[r] K[r * stride + j] for n_rows <= 4 rows.
+  void (*add_rows)(const float* k, std::size_t stride, std::size_t n_rows, const float* w, std::size_t m,
+                   float* columns);
+  /// The same for kTileRows rows that consist of tiles; tile t stands in columns blocks[t] * kTileColumns and on.
+  void (*tile_sums)(const float* tiles, const std::uint32_t* blocks, std::size_t n_tiles, const float* v, double* sums);
+  void (*add_tiles)(const float* tiles, const std::uint32_t* blocks, std::size_t n_tiles, const float* w,
+                    float* columns);
+  /// sums[j] += columns[j]; columns[j] = 0.
+  void (*flush)(float* columns, std::size_t m, double* sums);
+  /// factors[j] = exp(x[j] - reference[j]). Returns the largest absolute difference.
+  double (*exp_differences)(const double* x, const double* reference, std::size_t m, float* factors);
+  /// image[j] = x[j] + log(b[j] / sums[j]) where b[j] > light, else x[j]. Returns sum |sums - b|, infinity where a sum
+  /// is not within a factor of 1e30 of its b.
+  double (*column_step)(const double* sums, const double* b, const double* x, std::size_t m, double light,
+                        double* image);
+  /// One step of Anderson's acceleration: residual = image - x, weighted = weights * residual; the differences to those
+  /// of the last step in float32; last_* and x = image take their place.
+  void (*differences)(const double* image, const double* weights, std::size_t m, double* x, double* last_residual,
+                      double* last_image, double* weighted, float* residual_difference, float* image_difference);
+  /// out[k] = sum_j vectors[k * m + j] y[j], and y[j] -= sum_k theta[k] vectors[k * m + j].
+  void (*products)(const float* vectors, std::size_t n_vectors, const double* y, std::size_t m, double* out);
+  void (*subtract)(const float* vectors, std::size_t n_vectors, const double* theta, std::size_t m, double* y);
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
@@ -239,6 +283,7 @@ struct Table {
   DocumentTable documents;
   EmoTable emo;
   SinkhornKernels sinkhorn;
+  ScalingKernels scaling;
 };
 
 #if defined(__x86_64__)
@@ -256,6 +301,7 @@ struct Table {
   extern const DocumentTable document_kernels; \
   extern const EmoTable emo_kernels;             \
   extern const SinkhornKernels sinkhorn_kernels;   \
+  extern const ScalingKernels scaling_kernels;     \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/dispatch.hpp"
+
 namespace likewise::transport {
 namespace {
 
@@ -44,49 +46,35 @@ Anderson::Anderson(std::size_t memory, span<const double> weights)
       image_differences_(memory * weights.size),
       last_residual_(weights.size),
       last_image_(weights.size),
-      gram_(memory * memory) {}
+      weighted_(weights.size),
+      scratch_(weights.size),
+      gram_(memory * memory),
+      theta_(memory) {}
 
-void Anderson::step(span<double> x, span<const double> image) {
-  std::vector<double> theta(memory_);
-  if (has_last_) {
-    float* dr = residual_differences_.data() + next_ * size_;
-    float* di = image_differences_.data() + next_ * size_;
-    for (std::size_t j = 0; j < size_; ++j) {
-      dr[j] = static_cast<float>(image[j] - x[j] - last_residual_[j]);
-      di[j] = static_cast<float>(image[j] - last_image_[j]);
-    }
-    const std::size_t at = next_;
-    next_ = (next_ + 1) % memory_;
-    count_ = std::min(count_ + 1, memory_);
-    for (std::size_t k = 0; k < count_; ++k) {
-      const float* other = residual_differences_.data() + k * size_;
-      double sum = 0;
-      for (std::size_t j = 0; j < size_; ++j)
-        sum += weights_[j] * static_cast<double>(dr[j]) * static_cast<double>(other[j]);
-      gram_[at * memory_ + k] = gram_[k * memory_ + at] = sum;
-    }
-  }
-  for (std::size_t j = 0; j < size_; ++j) {
-    last_residual_[j] = image[j] - x[j];
-    last_image_[j] = image[j];
-    x[j] = image[j];
-  }
-  has_last_ = true;
-  if (count_ == 0) {
-    next_ = 0;
+void Anderson::step(span<double> x, span<const double> image, double reach) {
+  const kernels::ScalingKernels& kernel = kernel_table().scaling;
+  // The first call after a restart writes differences to nothing, which nobody reads.
+  kernel.differences(image.data, weights_.data, size_, x.data, last_residual_.data(), last_image_.data(),
+                     weighted_.data(), residual_differences_.data() + next_ * size_,
+                     image_differences_.data() + next_ * size_);
+  if (!has_last_) {
+    has_last_ = true;
     return;
   }
-  for (std::size_t k = 0; k < count_; ++k) {
-    const float* dr = residual_differences_.data() + k * size_;
-    double sum = 0;
-    for (std::size_t j = 0; j < size_; ++j) sum += weights_[j] * static_cast<double>(dr[j]) * last_residual_[j];
-    theta[k] = sum;
-  }
-  solve(gram_, memory_, count_, theta.data());
-  for (std::size_t k = 0; k < count_; ++k) {
-    const float* di = image_differences_.data() + k * size_;
-    for (std::size_t j = 0; j < size_; ++j) x[j] -= theta[k] * static_cast<double>(di[j]);
-  }
+  const std::size_t at = next_;
+  next_ = (next_ + 1) % memory_;
+  count_ = std::min(count_ + 1, memory_);
+  const float* newest = residual_differences_.data() + at * size_;
+  for (std::size_t j = 0; j < size_; ++j) scratch_[j] = weights_[j] * static_cast<double>(newest[j]);
+  kernel.products(residual_differences_.data(), count_, scratch_.data(), size_, theta_.data());
+  for (std::size_t k = 0; k < count_; ++k) gram_[at * memory_ + k] = gram_[k * memory_ + at] = theta_[k];
+  kernel.products(residual_differences_.data(), count_, weighted_.data(), size_, theta_.data());
+  solve(gram_, memory_, count_, theta_.data());
+  kernel.subtract(image_differences_.data(), count_, theta_.data(), size_, x.data);
+  double farthest = 0;
+  for (std::size_t j = 0; j < size_; ++j) farthest = std::max(farthest, std::abs(x[j] - image[j]));
+  if (farthest > reach)
+    for (std::size_t j = 0; j < size_; ++j) x[j] = image[j] + reach / farthest * (x[j] - image[j]);
 }
 
 }  // namespace likewise::transport

@@ -14,9 +14,13 @@ class Anderson {
   /// Residuals are measured in the norm with these weights (which must outlive this object).
   Anderson(std::size_t memory, span<const double> weights);
 
-  /// Takes x and its image T(x), and replaces x by the next point to try. The first one after a restart is the image.
-  void step(span<double> x, span<const double> image);
-  void restart() { count_ = 0; has_last_ = false; }
+  /// Takes x and its image T(x), and replaces x by the next point to try, no coordinate farther than `reach` from the
+  /// image. The first one after a restart is the image.
+  void step(span<double> x, span<const double> image, double reach);
+  void restart() {
+    count_ = next_ = 0;
+    has_last_ = false;
+  }
 
  private:
   const std::size_t memory_, size_;
@@ -24,7 +28,7 @@ class Anderson {
   std::size_t count_ = 0, next_ = 0;  // differences kept; where the next one goes
   bool has_last_ = false;
   std::vector<float> residual_differences_, image_differences_;
-  std::vector<double> last_residual_, last_image_, gram_;
+  std::vector<double> last_residual_, last_image_, weighted_, scratch_, gram_, theta_;
 };
 
 }  // namespace likewise::transport

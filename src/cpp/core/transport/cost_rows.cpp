@@ -13,10 +13,10 @@ const kernels::PointKernels<T>& point_kernels() {
 }
 
 template <class T>
-double length(const T* x, std::size_t d) {
+double inverse_length(const T* x, std::size_t d) {
   double sum = 0;
   for (std::size_t k = 0; k < d; ++k) sum += static_cast<double>(x[k]) * static_cast<double>(x[k]);
-  return std::sqrt(sum);
+  return 1 / std::sqrt(sum);
 }
 
 }  // namespace
@@ -24,27 +24,33 @@ double length(const T* x, std::size_t d) {
 template <class T>
 PointRows<T>::PointRows(const PointCost<T>& cost) : cost_(cost), values_(std::min(kTogether, cost.n) * cost.m) {
   if (cost_.metric != Metric::cosine) return;
-  y_lengths_.resize(cost_.m);
-  for (std::size_t j = 0; j < cost_.m; ++j) y_lengths_[j] = length(cost_.y + j * cost_.d, cost_.d);
+  y_scale_.resize(cost_.m);
+  for (std::size_t j = 0; j < cost_.m; ++j) y_scale_[j] = inverse_length(cost_.y + j * cost_.d, cost_.d);
 }
 
 template <class T>
-void PointRows<T>::compute(std::size_t i) {
+void PointRows<T>::take(const std::uint32_t* which, std::size_t count, const double** rows) {
+  chosen_.resize(count * cost_.d);
+  for (std::size_t r = 0; r < count; ++r) {
+    std::copy_n(cost_.x + which[r] * cost_.d, cost_.d, chosen_.data() + r * cost_.d);
+    rows[r] = values_.data() + r * cost_.m;
+  }
+  compute(chosen_.data(), count);
+  count_ = 0;  // nothing for row()
+}
+
+template <class T>
+void PointRows<T>::compute(const T* x, std::size_t count) {
   poll_interrupt();
-  first_ = i;
-  count_ = std::min(kTogether, cost_.n - i);
-  const T* x = cost_.x + i * cost_.d;
   double* out = values_.data();
-  if (cost_.metric == Metric::cosine) {
-    point_kernels<T>().inner_products(x, count_, cost_.y, cost_.m, cost_.d, out);
-    for (std::size_t r = 0; r < count_; ++r) {
-      const double own = length(x + r * cost_.d, cost_.d);
-      for (std::size_t j = 0; j < cost_.m; ++j)
-        out[r * cost_.m + j] = std::max(0.0, 1 - out[r * cost_.m + j] / (own * y_lengths_[j]));
-    }
+  if (cost_.metric == Metric::cosine) {  // 1 - cos = |x / |x| - y / |y||^2 / 2, without cancellation
+    double x_scale[kTogether];
+    for (std::size_t r = 0; r < count; ++r) x_scale[r] = inverse_length(x + r * cost_.d, cost_.d);
+    point_kernels<T>().squared_distances(x, x_scale, count, cost_.y, y_scale_.data(), cost_.m, cost_.d, out);
+    for (std::size_t k = 0; k < count * cost_.m; ++k) out[k] *= 0.5;
   } else {
-    point_kernels<T>().squared_distances(x, count_, cost_.y, cost_.m, cost_.d, out);
-    if (cost_.metric == Metric::euclidean) kernel_table().sinkhorn.square_roots(out, count_ * cost_.m);
+    point_kernels<T>().squared_distances(x, nullptr, count, cost_.y, nullptr, cost_.m, cost_.d, out);
+    if (cost_.metric == Metric::euclidean) kernel_table().sinkhorn.square_roots(out, count * cost_.m);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <type_traits>
 #include <vector>
 
@@ -34,6 +35,10 @@ class StoredRows {
   using Value = T;
   explicit StoredRows(const StoredCost<T>& cost) : cost_(cost) {}
   const T* row(std::size_t i) { return cost_.values + i * cost_.m; }
+  /// Rows which[0] ... which[count - 1], at most kTogether.
+  void take(const std::uint32_t* which, std::size_t count, const T** rows) {
+    for (std::size_t r = 0; r < count; ++r) rows[r] = row(which[r]);
+  }
 
  private:
   const StoredCost<T> cost_;
@@ -46,17 +51,23 @@ class PointRows {
   using Value = double;
   explicit PointRows(const PointCost<T>& cost);
   const double* row(std::size_t i) {
-    if (i < first_ || i >= first_ + count_) compute(i);
+    if (i < first_ || i >= first_ + count_) {
+      first_ = i;
+      count_ = std::min(kTogether, cost_.n - i);
+      compute(cost_.x + i * cost_.d, count_);
+    }
     return values_.data() + (i - first_) * cost_.m;
   }
+  void take(const std::uint32_t* which, std::size_t count, const double** rows);
 
  private:
   static constexpr std::size_t kTogether = 16;
-  void compute(std::size_t i);
+  void compute(const T* x, std::size_t count);
 
   const PointCost<T> cost_;
   std::size_t first_ = 0, count_ = 0;
-  std::vector<double> values_, y_lengths_;
+  std::vector<T> chosen_;
+  std::vector<double> values_, y_scale_;
 };
 
 template <class T>

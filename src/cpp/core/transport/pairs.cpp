@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/transport/cost_rows.hpp"
+#include "core/transport/floats.hpp"
 
 namespace likewise::transport {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 constexpr double kNothing = -1e300;  // an exponent whose exponential is 0
 constexpr double kLight = 1e-200;    // columns of less weight take no part in the passes
 constexpr double kSafe = 1e200;      // sums within this factor of 1 are good
+constexpr double kFloatLight = 1e-25, kFloatSafe = 1e25;  // the same for float32
+constexpr std::size_t kFlush = 128;  // rows after which float32 sums go to float64: longer ones stall near 1e-6
 
 double total(span<const double> values) {
   double sum = 0;
@@ -46,6 +49,9 @@ Pairs::Pairs(const SinkhornProblem& problem, unsigned n_threads)
         // Any shift is right where marginals are constraints; elsewhere potentials mean what they are.
         if (constrained_) shift_ = lowest;
         spread_ = highest - lowest;
+        if (!std::isfinite(spread_))
+          throw value_error("cost: expected finite numbers whose differences are finite, got differences of " +
+                            std::to_string(spread_));
       },
       problem.cost);
 }
@@ -68,6 +74,29 @@ void Pairs::from_potentials(span<const double> f, span<const double> g, std::vec
                             std::vector<double>& gamma) const {
   for (std::size_t i = 0; i < f.size; ++i) phi[i] = (f[i] - shift_ / 2) / epsilon_;
   for (std::size_t j = 0; j < g.size; ++j) gamma[j] = (g[j] - shift_ / 2) / epsilon_;
+}
+
+double Pairs::density(const std::vector<double>& gamma, double cut) {
+  const std::vector<double>& potential = potential_of(gamma);
+  const std::size_t m = gamma.size();
+  return std::visit(
+      [&](const auto& c) {
+        auto rows = rows_of(c);
+        const auto& kernel = cost_kernels<typename decltype(rows)::Value>();
+        const std::size_t n_rows = std::min<std::size_t>(c.n, 16);
+        std::vector<std::uint32_t> found(m);
+        std::vector<double> e(m);
+        std::size_t n_found = 0;
+        for (std::size_t k = 0; k < n_rows; ++k) {
+          const auto* row = rows.row(k * c.n / n_rows);
+          const double top = kernel.max_exponent(row, potential.data(), m, shift_, scale_);
+          const double sum = kernel.exponentials(row, potential.data(), m, shift_, scale_, -top, e.data());
+          n_found += kernel.find_above(row, potential.data(), m, shift_, scale_, -top - std::log(sum), cut,
+                                       found.data());
+        }
+        return static_cast<double>(n_found) / (static_cast<double>(n_rows) * static_cast<double>(m));
+      },
+      problem_.cost);
 }
 
 double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image) {
@@ -123,6 +152,78 @@ double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, s
   return error / mass_;
 }
 
+const std::vector<double>& Pairs::potential_of(const std::vector<double>& gamma) {
+  for (std::size_t j = 0; j < gamma.size(); ++j)
+    potential_[j] = problem_.b[j] > kFloatLight ? gamma[j] + log_b_[j] : kNothing;
+  return potential_;
+}
+
+double Pairs::fresh_potential(double phi, double sum) const { return factor_a_ * (phi - std::log(sum)); }
+
+float Pairs::row_factor(std::size_t i, double phi, double sum) const {
+  const double factor = factor_a_ == 1 ? 1 / sum : std::exp(fresh_potential(phi, sum) - phi);
+  return static_cast<float>(problem_.a[i] * factor);
+}
+
+double Pairs::float_pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image,
+                         float* kernel, std::vector<double>& row_sums) {
+  const kernels::ScalingKernels& scaling = kernel_table().scaling;
+  const std::size_t m = gamma.size(), width = stride();
+  const std::vector<double>& potential = potential_of(gamma);
+  const Pieces pieces(phi.size(), m);
+  std::vector<double> sums(pieces.n * width);
+  std::vector<char> good(pieces.n, 1);
+  for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
+    using Rows = std::decay_t<decltype(rows)>;
+    const auto& row_kernel = cost_kernels<typename Rows::Value>();
+    Floats columns(width, 0.0f), own(kernel == nullptr ? 4 * width : 0);
+    for (std::size_t i = begin; i < end; i += 4) {
+      const std::size_t count = std::min<std::size_t>(4, end - i);
+      float* e = kernel == nullptr ? own.data() : kernel + i * width;
+      float factors[4];
+      for (std::size_t r = 0; r < count; ++r) {
+        const double sum = row_kernel.float_exponentials(rows.row(i + r), potential.data(), m, shift_, scale_,
+                                                         phi[i + r], e + r * width);
+        if (!(sum > 1 / kFloatSafe && sum < kFloatSafe)) {
+          good[piece] = 0;
+          return;
+        }
+        row_sums[i + r] = sum;
+        factors[r] = row_factor(i + r, phi[i + r], sum);
+      }
+      scaling.add_rows(e, width, count, factors, width, columns.data());
+      if ((i - begin) % kFlush == kFlush - 4 || i + 4 >= end) {
+        scaling.flush(columns.data(), width, sums.data() + piece * width);
+        poll_interrupt();
+      }
+    }
+  });
+  if (std::any_of(good.begin(), good.end(), [](char v) { return v == 0; }))
+    return std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < phi.size(); ++i) phi[i] = fresh_potential(phi[i], row_sums[i]);
+  for (std::size_t p = 1; p < pieces.n; ++p)
+    kernel_table().sinkhorn.add_multiple(sums.data() + p * width, 1.0, width, sums.data());
+  return finish_columns(sums, gamma, image);
+}
+
+double Pairs::finish_columns(const std::vector<double>& sums, const std::vector<double>& gamma,
+                             std::vector<double>& image) const {
+  if (factor_b_ == 1)
+    return kernel_table().scaling.column_step(sums.data(), problem_.b.data, gamma.data(), gamma.size(), kFloatLight,
+                                              image.data()) /
+           mass_;
+  double error = 0;
+  for (std::size_t j = 0; j < gamma.size(); ++j) {
+    const double b = problem_.b[j];
+    image[j] = gamma[j];
+    if (b <= kFloatLight) continue;
+    if (!(sums[j] > b / kFloatSafe)) return std::numeric_limits<double>::infinity();
+    error += std::abs(sums[j] - b * std::exp(-gamma[j] * epsilon_ / problem_.rho_b));
+    image[j] = factor_b_ * (gamma[j] + std::log(b / sums[j]));
+  }
+  return error / mass_;
+}
+
 void Pairs::column_potentials(const std::vector<double>& phi, std::vector<double>& image) {
   // The largest exponent of each column first, then the sum: no overflow, and no underflow of a whole column.
   const std::size_t m = image.size();
@@ -157,7 +258,7 @@ void Pairs::column_potentials(const std::vector<double>& phi, std::vector<double
 }
 
 void Pairs::complete(const std::vector<double>& phi, std::vector<double>& gamma) {
-  const auto light = [](double weight) { return weight <= kLight; };
+  const auto light = [](double weight) { return weight <= kFloatLight; };
   if (std::none_of(problem_.b.begin(), problem_.b.end(), light)) return;
   std::vector<double> image(gamma.size());
   column_potentials(phi, image);

@@ -4,6 +4,7 @@
 #pragma once
 #include <vector>
 
+#include "kernels/table.hpp"
 #include "likewise/transport/sinkhorn.hpp"
 
 namespace likewise::transport {
@@ -20,12 +21,38 @@ class Pairs {
   /// About the largest difference of costs, from a few rows.
   double spread() const { return spread_; }
 
+  /// The share of pairs whose exponent is above `cut` once their row is normalised, from a few rows.
+  double density(const std::vector<double>& gamma, double cut);
+
   /// One full iteration: phi from gamma, then image from phi. `phi` holds a guess before. Returns the marginal error of
   /// phi and gamma, met on the way.
   double pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image);
 
   /// gamma from phi, without any use of what it was.
   void project(const std::vector<double>& phi, std::vector<double>& gamma) { column_potentials(phi, gamma); }
+
+  /// `pass` with float32 exponentials, twice as fast; `kernel`, if not null, takes exp(phi_i + gamma_j + log b_j - ...)
+  /// of the guess, rows of `stride()` numbers. The row potentials it was made with are `phi` before, the sums of its
+  /// rows go to `row_sums`. Infinity, and nothing of use, where a sum is out of float32's range.
+  double float_pass(const std::vector<double>& gamma, std::vector<double>& phi, std::vector<double>& image,
+                    float* kernel, std::vector<double>& row_sums);
+
+  /// From the sums of K^T w: the image and the error; infinity where a column's sum is out of range.
+  double finish_columns(const std::vector<double>& sums, const std::vector<double>& gamma,
+                        std::vector<double>& image) const;
+  /// The row's fresh potential, and the factor by which its exponentials enter the columns, from their sum.
+  double fresh_potential(double phi, double sum) const;
+  float row_factor(std::size_t i, double phi, double sum) const;
+  /// gamma + log b, as the passes take it: nothing where b is too small for float32.
+  const std::vector<double>& potential_of(const std::vector<double>& gamma);
+
+  const SinkhornProblem& problem() const { return problem_; }
+  double shift() const { return shift_; }
+  double scale() const { return scale_; }
+  double epsilon() const { return epsilon_; }
+  unsigned n_threads() const { return n_threads_; }
+  std::size_t stride() const { return padded(problem_.b.size); }
+  static std::size_t padded(std::size_t m) { return (m + kernels::kPad - 1) / kernels::kPad * kernels::kPad; }
 
   /// Where b is 0 or close to it, passes leave gamma alone: sets it there from phi.
   void complete(const std::vector<double>& phi, std::vector<double>& gamma);

@@ -41,8 +41,13 @@ double exponentials(const C* cost, const double* potential, std::size_t m, doubl
   vec<double> sum{};
   std::size_t j = 0;
   for (; j + lanes<double> <= m; j += lanes<double>) {
-    const vec<double> v = exp(
-        multiply_add<double>(load_doubles(cost + j) - shift, broadcast(-scale), load(potential + j) + own));
+    const vec<double> t =
+        multiply_add<double>(load_doubles(cost + j) - shift, broadcast(-scale), load(potential + j) + own);
+    if (greater_bits(t, broadcast(-100.0)) == 0) {  // where epsilon is small, most of a row
+      store(e + j, vec<double>{});
+      continue;
+    }
+    const vec<double> v = exp(t);
     store(e + j, v);
     sum += v;
   }
@@ -53,6 +58,75 @@ double exponentials(const C* cost, const double* potential, std::size_t m, doubl
     for (std::size_t i = 0; i < m - j; ++i) sum[i] += v[i];
   }
   return sum_lanes<double>(sum);
+}
+
+template <class C>
+double float_exponentials(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
+                          float* e) {
+  constexpr std::size_t half = lanes<double>;
+  const auto exponent = [&](vec<double> costs, vec<double> potentials) {
+    return multiply_add<double>(costs - shift, broadcast(-scale), potentials + own);
+  };
+  double total = 0;
+  std::size_t j = 0;
+  while (j + lanes<float> <= m) {
+    const std::size_t end = m - j < 1024 ? m : j + 1024;  // short sums in float32
+    vec<float> sum{};
+    for (; j + lanes<float> <= end; j += lanes<float>) {
+      const vec<float> t = to_floats(exponent(load_doubles(cost + j), load(potential + j)),
+                                     exponent(load_doubles(cost + j + half), load(potential + j + half)));
+      const vec<float> v = exp(t);
+      store(e + j, v);
+      sum += v;
+    }
+    total += static_cast<double>(sum_lanes<float>(sum));
+  }
+  if (j < m) {
+    const std::size_t low = m - j < half ? m - j : half, high = m - j - low;
+    const vec<float> v =
+        exp(to_floats(exponent(Tail<C>::load(cost + j, low, 0), Tail<double>::load(potential + j, low, kNothing)),
+                      exponent(Tail<C>::load(cost + j + low, high, 0),
+                               Tail<double>::load(potential + j + low, high, kNothing))));
+    store(e + j, v);
+    total += static_cast<double>(sum_lanes<float>(v));
+    j += lanes<float>;
+  }
+  for (; j % kPad != 0; ++j) e[j] = 0;
+  return total;
+}
+
+template <class C>
+std::size_t find_above(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
+                       double threshold, std::uint32_t* found) {
+  std::size_t n = 0, j = 0;
+  const vec<double> least = broadcast(threshold - own);
+  for (; j + lanes<double> <= m; j += lanes<double>) {
+    std::uint32_t bits = greater_bits(
+        multiply_add<double>(load_doubles(cost + j) - shift, broadcast(-scale), load(potential + j)), least);
+    for (; bits != 0; bits &= bits - 1)
+      found[n++] = static_cast<std::uint32_t>(j) + static_cast<std::uint32_t>(__builtin_ctz(bits));
+  }
+  for (; j < m; ++j)
+    if (potential[j] - (static_cast<double>(cost[j]) - shift) * scale > threshold - own)
+      found[n++] = static_cast<std::uint32_t>(j);
+  return n;
+}
+
+template <class C>
+void fill_tile(const C* const* rows, std::size_t n_rows, const std::uint32_t* columns, const double* potential,
+               double shift, double scale, const double* own, float* tile) {
+  for (std::size_t r = 0; r < kTileRows; ++r, tile += kTileColumns) {
+    alignas(64) double t[kTileColumns];
+    for (std::size_t k = 0; k < kTileColumns; ++k)
+      t[k] = r < n_rows ? static_cast<double>(rows[r][columns[k]]) : 0;
+    for (std::size_t k = 0; k < kTileColumns; k += lanes<float>) {
+      const auto exponent = [&](std::size_t at) {
+        return r < n_rows ? multiply_add<double>(load(t + at) - shift, broadcast(-scale), load(potential + at) + own[r])
+                          : broadcast(kNothing);
+      };
+      store(tile + k, exp(to_floats(exponent(k), exponent(k + lanes<double>))));
+    }
+  }
 }
 
 template <class C>
@@ -106,29 +180,29 @@ void square_roots(double* values, std::size_t n) {
   for (; j < n; ++j) values[j] = __builtin_sqrt(values[j]);
 }
 
-/// Sums over the coordinates for `lanes` points y at once, which lie transposed in a buffer of kBlock coordinates.
-template <bool kProducts, class T>
-void accumulate(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out) {
+/// `lanes` points y at once, which lie transposed in a buffer of kBlock coordinates.
+template <class T>
+void squared_distances(const T* x, const double* x_scale, std::size_t n, const T* y, const double* y_scale,
+                       std::size_t m, std::size_t d, double* out) {
   constexpr std::size_t kBlock = 64, kWidth = lanes<double>;
   alignas(64) double coordinates[kBlock * kWidth];
   for (std::size_t j = 0; j < m; j += kWidth) {
     const std::size_t width = m - j < kWidth ? m - j : kWidth;
     for (std::size_t first = 0; first < d; first += kBlock) {
       const std::size_t count = d - first < kBlock ? d - first : kBlock;
-      for (std::size_t w = 0; w < kWidth; ++w)  // the last point stands in for those that are not there
+      for (std::size_t w = 0; w < kWidth; ++w) {  // the last point stands in for those that are not there
+        const std::size_t at = j + (w < width ? w : width - 1);
+        const double scale = y_scale == nullptr ? 1.0 : y_scale[at];
         for (std::size_t k = 0; k < count; ++k)
-          coordinates[k * kWidth + w] = static_cast<double>(y[(j + (w < width ? w : width - 1)) * d + first + k]);
+          coordinates[k * kWidth + w] = static_cast<double>(y[at * d + first + k]) * scale;
+      }
       for (std::size_t i = 0; i < n; ++i) {
+        const double scale = x_scale == nullptr ? 1.0 : x_scale[i];
         vec<double> sum{};
         for (std::size_t k = 0; k < count; ++k) {
-          const vec<double> own = broadcast(static_cast<double>(x[i * d + first + k]));
-          const vec<double> other = load(coordinates + k * kWidth);
-          if constexpr (kProducts) {
-            sum = multiply_add<double>(own, other, sum);
-          } else {
-            const vec<double> difference = own - other;
-            sum = multiply_add<double>(difference, difference, sum);
-          }
+          const vec<double> difference =
+              static_cast<double>(x[i * d + first + k]) * scale - load(coordinates + k * kWidth);
+          sum = multiply_add<double>(difference, difference, sum);
         }
         double* to = out + i * m + j;
         if (width == kWidth) {
@@ -141,19 +215,12 @@ void accumulate(const T* x, std::size_t n, const T* y, std::size_t m, std::size_
   }
 }
 
-template <class T>
-void squared_distances(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out) {
-  accumulate<false>(x, n, y, m, d, out);
-}
-template <class T>
-void inner_products(const T* x, std::size_t n, const T* y, std::size_t m, std::size_t d, double* out) {
-  accumulate<true>(x, n, y, m, d, out);
-}
-
 template <class C>
-constexpr CostKernels<C> kCost{&max_exponent<C>, &exponentials<C>, &max_with<C>, &weighted_cost<C>};
+constexpr CostKernels<C> kCost{&max_exponent<C>,  &exponentials<C>,       &max_with<C>,
+                               &weighted_cost<C>, &float_exponentials<C>, &find_above<C>,
+                               &fill_tile<C>};
 template <class T>
-constexpr PointKernels<T> kPoints{&squared_distances<T>, &inner_products<T>};
+constexpr PointKernels<T> kPoints{&squared_distances<T>};
 
 }  // namespace
 
