@@ -108,7 +108,10 @@ struct Nodes {
         std::uint32_t& at = place[model.paths.node[j]];
         if (at == 0) {
           node.push_back(model.paths.node[j]);
-          rows.push_back(model.theta + model.paths.node[j] * model.dim);
+          const T* const row = model.theta + model.paths.node[j] * model.dim;
+          constexpr std::size_t kLine = 64 / sizeof(T);
+          for (std::size_t c = 0; c < model.dim; c += kLine) __builtin_prefetch(row + c);  // rows lie far apart
+          rows.push_back(row);
           weights.push_back(0);
           ones.push_back(0);
           at = static_cast<std::uint32_t>(rows.size());

@@ -135,8 +135,8 @@ class KeywordModel:
         if counts is not None and isinstance(items, list):
             raise ValueError("counts: expected None with words, got " + describe(counts))
         bag = Bag.of(ids, None if counts is None else check_counts(counts, len(ids)))
-        present = bag.counts > 0
-        bag = Bag(bag.ids[present], bag.counts[present])
+        if counts is not None and not (present := bag.counts > 0).all():
+            bag = Bag(bag.ids[present], bag.counts[present])
         chosen = bag.ids if candidates is None else candidate_ids(self._vocabulary, candidates, missing)
         check_choice(missing, "missing", ("raise", "ignore"))
         own, mean = check_bool(self_term, "self_term"), check_bool(normalize, "normalize")

@@ -54,14 +54,12 @@ class Extraction:
             if self._stop is None:
                 raise ValueError("context: expected None without stopwords, got " + describe(context))
             self._strip = check_choice(context, "context", ("content", "all")) == "content"
-        self._stop_ids = np.array(
-            [vocabulary.ids[word] for word in self._stop or () if word in vocabulary.ids], np.int64
-        )
+        self._stop_ids = frozenset(vocabulary.ids[word] for word in self._stop or () if word in vocabulary.ids)
         check_choice(missing, "missing", ("raise", "ignore"))
         self._candidates: NDArray[np.int64] | None = None
         if candidates is not None:
-            self._candidates = candidate_ids(vocabulary, candidates, missing)
-            self._candidates = self._candidates[~np.isin(self._candidates, self._stop_ids)]
+            chosen = candidate_ids(vocabulary, candidates, missing).tolist()
+            self._candidates = np.array([i for i in chosen if i not in self._stop_ids], np.int64)
         self._rrf_k = check_scalar_float(rrf_k, "rrf_k", exclusive_minimum=0)
         self._idf = Idf(idf, vocabulary, counts) if check_fuse(fuse) else None
         if self._idf is None and idf is not None:

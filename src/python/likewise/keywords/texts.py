@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .._validation import check_array, check_choice, check_indices, describe
 from .vocabulary import Vocabulary
 
+_FEW = 100_000  # tokens
 _SHOWN = 5  # unknown words that an error text lists
 
 
@@ -24,12 +26,22 @@ class Bag:
 
     @classmethod
     def of(cls, ids: NDArray[np.int64], counts: NDArray[np.float64] | None = None) -> Bag:
+        if len(ids) <= _FEW:  # a dictionary keeps the order and, for a text, beats sorting
+            if counts is None:
+                found = Counter(ids.tolist())
+                return cls(
+                    np.fromiter(found, np.int64, len(found)), np.fromiter(found.values(), np.float64, len(found))
+                )
+            if len(set(ids.tolist())) == len(ids):
+                return cls(ids, counts)
         distinct, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
         order = np.argsort(first)
         return cls(distinct[order], np.bincount(inverse, counts, len(distinct)).astype(np.float64)[order])
 
-    def without(self, ids: NDArray[np.int64]) -> Bag:
-        keep = ~np.isin(self.ids, ids)
+    def without(self, ids: frozenset[int]) -> Bag:
+        if ids.isdisjoint(self.ids.tolist()):
+            return self
+        keep = np.array([i not in ids for i in self.ids.tolist()])
         return Bag(self.ids[keep], self.counts[keep])
 
 
@@ -55,7 +67,7 @@ def known_ids(vocabulary: Vocabulary, tokens: list[Any] | NDArray[np.int64], nam
     if isinstance(tokens, np.ndarray):
         return check_indices(tokens, name, n=len(vocabulary))
     get = vocabulary.ids.get
-    return np.fromiter((i for i in map(get, tokens) if i is not None), np.int64)
+    return np.array([i for i in map(get, tokens) if i is not None], np.int64)
 
 
 def check_counts(counts: object, n: int) -> NDArray[np.float64]:
