@@ -124,6 +124,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.projection",
         "likewise.transport",
         "likewise.whitening",
+        "likewise.keywords",
         "likewise.matrices",
         "likewise.integrations.matplotlib",
         "likewise.integrations.torch",
