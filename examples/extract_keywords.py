@@ -21,12 +21,12 @@ SHOWN = 5
 def main(folder: str) -> None:
     """Train on all abstracts, and print the keywords of a few."""
     with zipfile.ZipFile(Path(folder) / "Inspec-train-dev.zip") as archive:
-        names = sorted(Path(name).stem for name in archive.namelist() if name.endswith(".txt"))
+        names = sorted(Path(name).stem for name in archive.namelist() if name.endswith(".key"))
         texts = [archive.read(f"Inspec/docsutf8/{name}.txt").decode("utf-8", "replace") for name in names]
         keys = [archive.read(f"Inspec/keys/{name}.key").decode() for name in names[:SHOWN]]
     analyzer = lw.search.Analyzer(stopwords=None, stem=False)
     tokens = [analyzer(text) for text in texts]
-    index = lw.search.Index.build(tokens)
+    index = lw.search.Index.build(tokens, analyzer=None)
     trained = Word2Vec(tokens, vector_size=100, sg=1, hs=0, negative=5, window=10, epochs=10, min_count=1, seed=1)
     model = lw.keywords.NegativeSamplingKeywords.from_gensim(trained)
 
