@@ -157,6 +157,7 @@ def contest(benchmark: Any, scale: Scale) -> Callable[..., Record]:
         rounds: int | None = None,
         budget: float | None = None,
         n_cores: int = 1,
+        clock: Callable[[], float] | None = None,
     ) -> Record:
         timings = race(
             contestants,
@@ -164,6 +165,7 @@ def contest(benchmark: Any, scale: Scale) -> Callable[..., Record]:
             budget=budget or scale.budget,
             seed=len(workload),
             n_cores=n_cores,
+            clock=clock,
         )
         hand_over(benchmark, timings, f"{group}: {workload}")
         rows = [
