@@ -115,6 +115,7 @@ def emo_arguments() -> dict[str, Any]:
 WEIGHTS = dict(a=np.array([0.5, 0.25, 0.25]), b=np.array([0.75, 0.25]))
 X, Y = np.arange(12.0).reshape(3, 4), np.arange(8.0)[::-1].reshape(2, 4).copy()
 MATRIX = dict(cost=np.arange(6.0).reshape(3, 2), x=None, y=None, metric="sqeuclidean")
+BATCH = dict(**EXACT, x=None, y=None, metric="sqeuclidean")
 PLAN = dict(f=np.array([0.5, 0.0, 0.25]), g=np.array([0.5, -0.5]), **WEIGHTS, epsilon=2.0)
 
 
@@ -311,6 +312,10 @@ CALLS: dict[str, Callable[[], Call]] = {
     "transport.emo": lambda: (_core.transport.emo, emo_arguments()),
     "transport.row_squares": lambda: (_core.transport.row_squares, dict(X=ROWS, out=np.zeros(3), n_threads=1)),
     "transport.cost_statistics": lambda: (_core.transport.cost_statistics, dict(**WEIGHTS, **MATRIX, n_threads=1)),
+    "transport.cost_statistics_batch": lambda: (
+        _core.transport.cost_statistics_batch,
+        dict(**BATCH, n_threads=1),
+    ),
     "transport.emd": lambda: (_core.transport.emd, dict(**EXACT, max_iter=100, n_threads=1)),
     "transport.least_slack": lambda: (
         _core.transport.least_slack,
@@ -344,6 +349,20 @@ CALLS: dict[str, Callable[[], Call]] = {
         dict(**PLAN, x=X, y=Y, metric="cosine", out=np.zeros((3, 4)), n_threads=1),
     ),
     "transport.sinkhorn": lambda: (_core.transport.sinkhorn, sinkhorn(MATRIX)),
+    "transport.sinkhorn_batch": lambda: (
+        _core.transport.sinkhorn_batch,
+        dict(
+            **BATCH,
+            epsilon=np.array([1.0, 2.0]),
+            f=np.zeros(3),
+            g=np.zeros(4),
+            tol=1e-9,
+            max_iter=50,
+            method="auto",
+            anderson=3,
+            n_threads=1,
+        ),
+    ),
     "transport.soft_min": lambda: (
         _core.transport.soft_min,
         dict(potential=np.zeros(2), **MATRIX, epsilon=0.5, out=np.zeros(3), transpose=False, n_threads=1),
@@ -380,6 +399,7 @@ OTHER_DTYPES = {
     ("transport.emo", "logits"): [np.float64],
     ("transport.row_squares", "X"): [np.float64],
     ("transport.cost_statistics", "cost"): [np.float32],
+    ("transport.cost_statistics_batch", "cost"): [np.float32],
     ("transport.least_slack", "cost"): [np.float32],
     ("transport.plan_apply", "cost"): [np.float32],
     ("transport.point_gradient", "x"): [np.float32],
@@ -388,6 +408,7 @@ OTHER_DTYPES = {
     ("transport.mean_cost", "cost"): [np.float32],
     ("transport.plan_sums", "cost"): [np.float32],
     ("transport.sinkhorn", "cost"): [np.float32],
+    ("transport.sinkhorn_batch", "cost"): [np.float32],
     ("transport.soft_min", "cost"): [np.float32],
 }
 
@@ -398,4 +419,6 @@ OUTPUTS = {
     ("transport.sinkhorn", "f"),
     ("transport.sinkhorn", "g"),
     ("transport.sinkhorn", "history"),
+    ("transport.sinkhorn_batch", "f"),
+    ("transport.sinkhorn_batch", "g"),
 }

@@ -17,5 +17,6 @@ void register_transport_documents(pybind11::module_& m);  // Word Mover's Distan
 void register_transport_emo(pybind11::module_& m);  // the EMO loss
 void register_transport_plan_sums(pybind11::module_& m);  // soft minima, and sums over plans
 void register_transport_sinkhorn(pybind11::module_& m);  // entropic transport and its plans
+void register_transport_sinkhorn_batch(pybind11::module_& m);  // many small problems at once
 
 }  // namespace likewise::bindings

@@ -23,4 +23,5 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_transport_emo(transport);
   likewise::bindings::register_transport_plan_sums(transport);
   likewise::bindings::register_transport_sinkhorn(transport);
+  likewise::bindings::register_transport_sinkhorn_batch(transport);
 }

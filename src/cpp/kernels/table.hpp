@@ -274,6 +274,65 @@ struct ScalingKernels {
   void (*subtract)(const float* vectors, std::size_t n_vectors, const double* theta, std::size_t m, double* y);
 };
 
+inline constexpr std::size_t kMostSteps = 10;  // that the acceleration of small problems remembers
+/// Small problems that are solved side by side.
+template <class T>
+inline constexpr std::size_t kLanes = 64 / sizeof(T);
+
+/// kLanes small problems, one a lane: entry (i, j) of the kernel stands at (i * stride + j) * kLanes + lane, vectors
+/// alike. The kernel a_i b_j exp(...) holds weights and absorbed potentials; the plan is u K v. What lies behind a
+/// lane's own rows and columns is 0.
+template <class T>
+struct LaneState {
+  std::size_t n, m, stride;  // rows and columns that any lane has; columns that there is room for
+  const T *kernel, *a, *b;
+  T *u, *v, *image;
+  bool has_image;           // image follows from v: the next v comes from both
+  std::uint32_t active;     // lanes with a problem, as bits
+  T *error, *largest;       // of the last iteration: |v K^T u - b|_1, and the largest scaling
+  const T* threshold;       // a lane's error is small enough at or below it,
+  T* bound;                 // and an acceleration has failed above it: growth times the error before
+  T limit, growth;          // scalings above the limit leave the range
+  std::size_t memory;       // of the acceleration; 0: plain iterations, and none of what follows
+  std::size_t n_steps;
+  T* count;                 // differences that a lane has; below 0: a residual before is missing
+  T *plain;                 // the image from which the last accelerated step started
+  T *residual, *step;       // the last ones, of logarithms
+  T *residual_differences, *image_differences;  // memory times stride
+  T* gram;                  // kMostSteps times kMostSteps
+};
+
+template <class T>
+struct LaneKernels {
+  /// Up to `count` iterations u = a / (K v), image = b / (K^T u), each after a step from v and image to the next v.
+  /// Ends with the first in which the error |v K^T u - b|_1 or a scaling of an active lane crosses its marks, and
+  /// returns these lanes as bits; *done is the number of iterations.
+  std::uint32_t (*run)(LaneState<T>& state, std::size_t count, std::size_t* done);
+  /// The kernel of one lane from its n m entries: `kernel` points to the lane. Entries that T cannot hold become 0.
+  void (*scatter)(const double* entries, std::size_t n, std::size_t m, std::size_t stride, T* kernel);
+  /// The same of four neighbouring lanes of one shape: `kernel` points to the first.
+  void (*scatter_four)(const double* const* entries, std::size_t n, std::size_t m, std::size_t stride, T* kernel);
+};
+
+/// One small problem, its costs of type C row by row, in float64.
+template <class C>
+struct SmallKernels {
+  void (*range)(const C* cost, std::size_t n_pairs, double* lowest, double* highest);
+  /// e_ij = a_i b_j exp(-(cost_ij - shift) * scale).
+  void (*fill)(const C* cost, double shift, double scale, std::size_t n, std::size_t m, const double* a,
+               const double* b, double* e);
+  /// Row and column sums of the plan u_i e_ij v_j. Returns the sum of its (cost_ij - shift).
+  double (*measure)(const double* e, const C* cost, double shift, std::size_t n, std::size_t m, const double* u,
+                    const double* v, double* rows, double* columns);
+};
+
+struct BatchKernels {
+  LaneKernels<float> f32;
+  LaneKernels<double> f64;
+  SmallKernels<float> small32;
+  SmallKernels<double> small64;
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
@@ -284,6 +343,7 @@ struct Table {
   EmoTable emo;
   SinkhornKernels sinkhorn;
   ScalingKernels scaling;
+  BatchKernels batch;
 };
 
 #if defined(__x86_64__)
@@ -302,6 +362,7 @@ struct Table {
   extern const EmoTable emo_kernels;             \
   extern const SinkhornKernels sinkhorn_kernels;   \
   extern const ScalingKernels scaling_kernels;     \
+  extern const BatchKernels batch_kernels;         \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE

@@ -15,12 +15,17 @@ constexpr std::pair<const char*, Metric> kMetrics[] = {
 
 }  // namespace
 
+Metric metric_of(const std::string& name) {
+  const auto* const known = std::find_if(std::begin(kMetrics), std::end(kMetrics),
+                                         [&](const auto& entry) { return name == entry.first; });
+  if (known == std::end(kMetrics))
+    throw boundary_error("metric: expected sqeuclidean, euclidean or cosine, got '" + name + "'");
+  return known->second;
+}
+
 GroundCostArgument::GroundCostArgument(const py::object& cost_, const py::object& x_, const py::object& y_,
                                        const std::string& metric) {
-  const auto* const known = std::find_if(std::begin(kMetrics), std::end(kMetrics),
-                                         [&](const auto& entry) { return metric == entry.first; });
-  if (known == std::end(kMetrics))
-    throw boundary_error("metric: expected sqeuclidean, euclidean or cosine, got '" + metric + "'");
+  const Metric kind = metric_of(metric);
   if (x_.is_none()) {
     if (!y_.is_none()) throw boundary_error("x: expected a numpy array beside y, got NoneType");
     with_dtype<double, float>(cost_, "cost", [&](auto zero) {
@@ -40,7 +45,7 @@ GroundCostArgument::GroundCostArgument(const py::object& cost_, const py::object
       m = y.shape(0);
       d = x.shape(1);
       if (y.shape(1) != d) throw boundary_error("y: expected " + std::to_string(d) + " columns, got " + describe(y_));
-      cost = PointCost<T>{x.data, y.data, n, m, d, known->second};
+      cost = PointCost<T>{x.data, y.data, n, m, d, kind};
       owners_[0] = x.owner;
       owners_[1] = y.owner;
     });

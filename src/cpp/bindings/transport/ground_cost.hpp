@@ -7,6 +7,8 @@
 
 namespace likewise::bindings {
 
+transport::Metric metric_of(const std::string& name);
+
 struct GroundCostArgument {
   GroundCostArgument(const pybind11::object& cost, const pybind11::object& x, const pybind11::object& y,
                      const std::string& metric);

@@ -6,18 +6,36 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/transport/plan_arguments.hpp"
+#include "bindings/transport/sinkhorn.hpp"
 
 namespace py = pybind11;
 
 namespace likewise::bindings {
-namespace {
 
 using namespace transport;
+
+namespace {
 
 constexpr std::pair<const char*, SinkhornMethod> kMethods[] = {{"auto", SinkhornMethod::automatic},
                                                                {"log", SinkhornMethod::log},
                                                                {"kernel", SinkhornMethod::kernel},
                                                                {"sparse", SinkhornMethod::sparse}};
+
+}  // namespace
+
+SinkhornOptions checked_options(double tol, std::size_t max_iter, const std::string& method, std::size_t anderson,
+                                unsigned n_threads) {
+  const auto* const known = std::find_if(std::begin(kMethods), std::end(kMethods),
+                                         [&](const auto& entry) { return method == entry.first; });
+  if (known == std::end(kMethods))
+    throw boundary_error("method: expected auto, log, kernel or sparse, got '" + method + "'");
+  if (anderson > 1000)
+    throw boundary_error("anderson: expected at most 1000, got " + std::to_string(anderson));
+  if (!(tol > 0)) throw boundary_error("tol: expected a number above 0, got " + std::to_string(tol));
+  return {tol, max_iter, known->second, anderson, n_threads};
+}
+
+namespace {
 
 py::dict solve(const py::object& a_, const py::object& b_, const py::object& cost_, const py::object& x,
                const py::object& y, const std::string& metric, double epsilon, double rho_a, double rho_b,
@@ -36,14 +54,8 @@ py::dict solve(const py::object& a_, const py::object& b_, const py::object& cos
   expect_epsilon(epsilon);
   if (!(rho_a > 0)) throw boundary_error("rho_a: expected a number above 0, got " + std::to_string(rho_a));
   if (!(rho_b > 0)) throw boundary_error("rho_b: expected a number above 0, got " + std::to_string(rho_b));
-  const auto* const known = std::find_if(std::begin(kMethods), std::end(kMethods),
-                                         [&](const auto& entry) { return method == entry.first; });
-  if (known == std::end(kMethods))
-    throw boundary_error("method: expected auto, log, kernel or sparse, got '" + method + "'");
-  if (anderson > 1000)
-    throw boundary_error("anderson: expected at most 1000, got " + std::to_string(anderson));
   SinkhornProblem problem{a, b, cost.cost, epsilon, rho_a, rho_b};
-  SinkhornOptions options{tol, max_iter, known->second, anderson, n_threads};
+  const SinkhornOptions options = checked_options(tol, max_iter, method, anderson, n_threads);
   SinkhornReport report;
   {
     const NativeCall call;

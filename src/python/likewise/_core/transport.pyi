@@ -178,3 +178,32 @@ def plan_sums(
     columns: NDArray[np.float64],
     n_threads: int,
 ) -> tuple[float, float, float, float]: ...
+def sinkhorn_batch(
+    n_rows: NDArray[np.int64],
+    n_columns: NDArray[np.int64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    cost: NDArray[Any] | None,
+    x: NDArray[Any] | None,
+    y: NDArray[Any] | None,
+    metric: str,
+    epsilon: NDArray[np.float64],
+    f: NDArray[np.float64],
+    g: NDArray[np.float64],
+    tol: float,
+    max_iter: int,
+    method: str,
+    anderson: int,
+    n_threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def cost_statistics_batch(
+    n_rows: NDArray[np.int64],
+    n_columns: NDArray[np.int64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    cost: NDArray[Any] | None,
+    x: NDArray[Any] | None,
+    y: NDArray[Any] | None,
+    metric: str,
+    n_threads: int,
+) -> NDArray[np.float64]: ...

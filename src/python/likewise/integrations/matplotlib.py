@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validation import check_scalar_float
+from .._validation import check_array, check_scalar_float, check_scalar_int
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..projection import DistortionReport
+    from ..transport import EMDResult, Plan, SparsePlan, TransportResult
     from ..whitening import TuneResult, Whitening
 
-__all__ = ["plot_distortion", "plot_spectrum", "plot_tuning"]
+__all__ = ["plot_convergence", "plot_distortion", "plot_plan", "plot_spectrum", "plot_tuning"]
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
 _BLUE, _ORANGE, _GREEN, _PINK, _RED, _SKY, _GREY = (
@@ -180,6 +183,149 @@ def plot_tuning(result: TuneResult, ax: Any = None) -> Any:
     ax.plot([best[x]], [result.score], "*", color=_RED, markersize=14, label="chosen", zorder=3)
     ax.set_xlabel("gamma" if x == "gamma" else "components")
     ax.set_ylabel("score on these pairs")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_plan(
+    plan: Plan | SparsePlan | TransportResult | EMDResult,
+    ax: Any = None,
+    *,
+    x: Any = None,
+    y: Any = None,
+    n_lines: int = 1000,
+) -> Any:
+    """Draw what a transport plan sends where: as a matrix, or as lines between points of the plane.
+
+    Parameters
+    ----------
+    plan : Plan, SparsePlan, or a result that has one
+        Its n times m entries are computed.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: a new figure.
+    x, y : array-like of shapes (n, 2) and (m, 2), optional
+        Where the points lie. With both, the heaviest entries are drawn as lines, the darker the heavier, over points
+        whose area is their mass. Without, entry (i, j) is a pixel, whose colour is its share of the largest.
+    n_lines : int, default 1000
+        Most lines; the title says how much of the mass they carry.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        Points that do not fit the plan, or only one side of them.
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, likewise as lw
+    >>> from likewise.integrations.matplotlib import plot_plan
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 30, 2))
+    >>> plot_plan(lw.transport.sinkhorn(None, None, x=x, y=y), x=x, y=y).get_title()
+    '900 lines carry 100.0 % of the mass'
+    """
+    n_lines = check_scalar_int(n_lines, "n_lines", minimum=1)
+    if (x is None) != (y is None):
+        raise ValueError(f"{'x' if x is None else 'y'}: expected points of both sides or of none, got None")
+    held: Any = getattr(plan, "plan", plan)
+    entries = np.asarray(held.dense(), dtype=np.float64)
+    points = [
+        _points(side, name, size) for side, name, size in ((x, "x", len(entries)), (y, "y", entries.shape[1]))
+        if side is not None
+    ]  # fmt: skip
+    ax = _axes(ax)
+    if not points:
+        image = ax.imshow(entries, cmap="cividis", vmin=0, interpolation="nearest", aspect="auto")
+        ax.figure.colorbar(image, ax=ax, label="mass")
+        ax.set_xlabel("column (where to)")
+        ax.set_ylabel("row (where from)")
+        return ax
+    from matplotlib.collections import LineCollection
+
+    heaviest = np.argsort(entries, axis=None, kind="stable")[::-1][:n_lines]
+    heaviest = heaviest[entries.flat[heaviest] > 0][::-1]
+    rows, columns = np.unravel_index(heaviest, entries.shape)
+    masses = entries[rows, columns]
+    colours = np.zeros((len(masses), 4))
+    colours[:, 3] = masses / masses.max(initial=np.finfo(np.float64).tiny)
+    ends = list(np.stack([points[0][rows], points[1][columns]], axis=1))
+    ax.add_collection(LineCollection(ends, colors=colours, linewidths=0.7, zorder=1))
+    for side, axis, colour, marker, label in (
+        (points[0], 1, _BLUE, "o", "x (where from)"), (points[1], 0, _ORANGE, "s", "y (where to)"),
+    ):  # fmt: skip
+        sums = entries.sum(axis=axis)
+        ax.scatter(*side.T, s=30 * sums / sums.mean(), color=colour, marker=marker, label=label, zorder=2)
+    share = masses.sum() / entries.sum()
+    ax.set_title(f"{len(masses)} lines carry {100 * share:.1f} % of the mass")
+    ax.set_xlabel("first coordinate")
+    ax.set_ylabel("second coordinate")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(frameon=False)
+    return ax
+
+
+def _points(value: Any, name: str, size: int) -> Any:
+    points = check_array(value, name)
+    if points.shape != (size, 2):
+        raise ValueError(f"{name}: expected points of shape ({size}, 2), got shape {points.shape}")
+    return points
+
+
+def plot_convergence(
+    results: TransportResult | Sequence[TransportResult], ax: Any = None, *, labels: Sequence[str] | None = None
+) -> Any:
+    """Draw the marginal error against the iterations: how fast a transport problem, or several, came to rest.
+
+    Parameters
+    ----------
+    results : TransportResult or sequence of them
+        Each becomes a line: the errors that the iterations met, and a dot for the one that was verified at the end.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: a new figure.
+    labels : sequence of str, optional
+        What the legend says of each. Default: method and epsilon.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Errors of zero have no place on its logarithmic axis and are left out.
+
+    Raises
+    ------
+    ValueError
+        As many labels as results are expected.
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, likewise as lw
+    >>> from likewise.integrations.matplotlib import plot_convergence
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 50, 2))
+    >>> runs = [lw.transport.sinkhorn(None, None, x=x, y=y, epsilon=0.1, anderson=n) for n in (0, 10)]
+    >>> plot_convergence(runs, labels=["plain", "accelerated"]).get_ylabel()
+    'marginal error (share of the mass)'
+    """
+    several: list[TransportResult] = [results] if hasattr(results, "history") else list(results)  # type: ignore[list-item]
+    if labels is not None and len(labels) != len(several):
+        raise ValueError(f"labels: expected {len(several)}, one a result, got {len(labels)}")
+    ax = _axes(ax)
+    for place, result in enumerate(several):
+        label = labels[place] if labels is not None else f"{result.method}, epsilon {result.epsilon:.3g}"
+        colour, marker = _LINES[place % len(_LINES)]
+        history = np.asarray(result.history)
+        iterations = np.arange(len(history)) + result.n_iter + 1 - len(history)
+        above = history > 0
+        ax.plot(iterations[above], history[above], color=colour, label=label)
+        if result.marginal_error > 0:
+            ax.plot([result.n_iter], [result.marginal_error], marker=marker, color=colour, label="_nolegend_")
+    ax.set_yscale("log")
+    ax.set_xlabel("iterations")
+    ax.set_ylabel("marginal error (share of the mass)")
     ax.legend(frameon=False)
     return ax
 

@@ -1,6 +1,7 @@
 """Optimal transport: how far apart are two distributions, by Sinkhorn's iterations or exactly?"""
 
 from .barycenter import BarycenterResult, barycenter
+from .batch import BatchResult, sinkhorn_batch
 from .certificate import Certificate
 from .divergence import sinkhorn_divergence
 from .documents import relaxed_wmd, word_centroid_distance, word_movers_distance
@@ -19,6 +20,7 @@ from .word_vectors import WordVectors
 
 __all__ = [
     "BarycenterResult",
+    "BatchResult",
     "Certificate",
     "EMDBatchResult",
     "EMDResult",
@@ -37,6 +39,7 @@ __all__ = [
     "partial",
     "relaxed_wmd",
     "sinkhorn",
+    "sinkhorn_batch",
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "unbalanced",

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._validation import check_array, check_n_threads, check_scalar_int, describe
+from .._validation import check_array, check_n_threads, check_scalar_int
 from ..errors import ConvergenceWarning
-from .marginals import Vector, Weights, check_equal_mass, check_weights
+from .many import check_many_weights, check_parts, equal_mass, join
+from .marginals import Vector, Weights, check_weights
 from .sparse_plan import SparsePlan
 
 __all__ = ["EMDBatchResult", "EMDResult", "emd", "emd_batch", "partial_emd"]
@@ -158,7 +159,7 @@ def emd(a: Any, b: Any, cost: Any, *, max_iter: int | None = None, n_threads: in
     """
     costs = check_array(cost, "cost")
     n, m = costs.shape
-    left, right = _same_mass(check_weights(a, "a", n), check_weights(b, "b", m))
+    left, right = equal_mass(check_weights(a, "a", n), check_weights(b, "b", m))
     limit = _check_max_iter(max_iter)
     if n_threads is not None:
         check_n_threads(n_threads)
@@ -207,10 +208,10 @@ def emd_batch(
     array([[0.5, 0.5]])
     """
     limit, threads = _check_max_iter(max_iter), check_n_threads(n_threads)
-    costs = _parts(cost, "cost", 2)
-    flat = _flat(costs, "cost")
+    costs = check_parts(cost, "cost", 2)
+    flat = join(costs, "cost")
     shapes = np.array([part.shape for part in costs], np.int64)
-    left, right = _many_weights(a, b, shapes)
+    left, right, _ = check_many_weights(a, b, shapes[:, 0], shapes[:, 1])
     found = _solve(left, right, flat, shapes, limit, threads)
     _report_failures(found, "emd_batch")
     starts = np.zeros_like(shapes)
@@ -290,77 +291,3 @@ def _report_failures(found: dict[str, NDArray[Any]], name: str) -> None:
         ConvergenceWarning,
         stacklevel=3,
     )
-
-
-# --- Weights and costs of many problems ---
-
-
-def _same_mass(left: Weights, right: Weights, where: str = "") -> tuple[Vector, Vector]:
-    """The weights of both sides, unscaled where the masses agree to 1e-12: whole numbers stay whole."""
-    mass = check_equal_mass(left, right, where)
-    sides = [side.values * (mass / side.mass) if abs(side.mass - mass) > 1e-12 * mass else side.values
-             for side in (left, right)]  # fmt: skip
-    return sides[0], sides[1]
-
-
-def _parts(value: Any, name: str, ndim: int, n_parts: int | None = None) -> Sequence[NDArray[Any]]:
-    """The arrays of each problem, which are not yet known to be finite."""
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        stacked = check_array(value, name, ndim=ndim + 1, finite=False)
-        if stacked.size == 0:
-            raise ValueError(f"{name}: expected at least 1 value a problem, got shape {stacked.shape}")
-        parts: Sequence[NDArray[Any]] = stacked  # type: ignore[assignment]
-    else:
-        if not hasattr(value, "__len__") or isinstance(value, str | bytes | dict | set):
-            raise TypeError(f"{name}: expected a sequence of arrays, one a problem, got {describe(value)}")
-        parts = [check_array(part, f"{name}[{k}]", ndim=ndim, finite=False) for k, part in enumerate(value)]
-    if n_parts is not None and len(parts) != n_parts:
-        raise ValueError(f"{name}: expected {n_parts} arrays, one a problem, got {len(parts)}")
-    if len(parts) == 0:
-        raise ValueError(f"{name}: expected at least 1 problem, got 0")
-    return parts
-
-
-def _flat(parts: Sequence[NDArray[Any]], name: str) -> NDArray[Any]:
-    """All values, end to end, known to be finite."""
-    flat = parts.reshape(-1) if isinstance(parts, np.ndarray) else np.concatenate([part.reshape(-1) for part in parts])
-    with np.errstate(all="ignore"):
-        if not np.isfinite(np.vdot(flat, flat)):
-            for k, part in enumerate(parts):
-                check_array(part, f"{name}[{k}]", ndim=part.ndim)
-    return flat
-
-
-def _many_weights(a: Any, b: Any, shapes: NDArray[np.int64]) -> tuple[Vector, Vector]:
-    """The weights of all problems: checked together, and one by one where that finds anything."""
-    sides = []
-    for value, name, sizes in ((a, "a", shapes[:, 0]), (b, "b", shapes[:, 1])):
-        parts = None if value is None else _parts(value, name, 1, len(shapes))
-        if parts is None:
-            flat = np.repeat(1 / sizes, sizes)
-        elif all(len(part) == size for part, size in zip(parts, sizes.tolist(), strict=True)):
-            flat = _flat(parts, name).astype(np.float64, copy=False)
-        else:
-            flat = np.zeros(0)
-        with np.errstate(over="ignore"):
-            masses = np.add.reduceat(flat, np.cumsum(sizes) - sizes) if len(flat) else np.zeros(len(sizes))
-        sides.append((parts, flat, masses))
-    (lefts, left, left_mass), (rights, right, right_mass) = sides
-    if (
-        min(left.min(initial=0), right.min(initial=0)) >= 0
-        and left_mass.min() > 0
-        and np.isfinite(left_mass).all()
-        and (np.abs(left_mass - right_mass) <= 1e-12 * left_mass).all()
-    ):
-        return left, right
-    pairs = []
-    for k, (n, m) in enumerate(shapes.tolist()):
-        where = f"[{k}]"
-        pairs.append(
-            _same_mass(
-                check_weights(None if lefts is None else lefts[k], f"a{where}", n),
-                check_weights(None if rights is None else rights[k], f"b{where}", m),
-                where,
-            )
-        )
-    return np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])

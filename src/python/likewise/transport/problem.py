@@ -25,10 +25,14 @@ __all__ = [
     "GroundCost",
     "Problem",
     "Settings",
+    "check_directions",
     "check_epsilon",
     "check_ground_cost",
     "check_settings",
+    "check_sources",
     "check_start",
+    "check_strength",
+    "scaled_epsilon",
 ]
 
 METRICS = ("sqeuclidean", "euclidean", "cosine")
@@ -91,25 +95,36 @@ class GroundCost:
         return costs
 
 
-def check_ground_cost(cost: Any, x: Any, y: Any, metric: Any) -> GroundCost:
-    """Exactly one of a cost matrix and two sets of points; points of two dtypes become float64."""
-    metric = check_choice(metric, "metric", METRICS)
+def check_sources(cost: Any, x: Any, y: Any) -> None:
+    """Exactly one of costs and points of two sides is given."""
     if cost is not None:
         if x is not None or y is not None:
             raise ValueError("cost: expected either cost or x and y, got both")
-        return GroundCost(check_array(cost, "cost"), None, None, metric)
-    if x is None or y is None:
+    elif x is None or y is None:
         missing = "neither" if x is None and y is None else f"only {'y' if x is None else 'x'}"
         raise ValueError(f"cost: expected either cost or x and y, got {missing}")
+
+
+def check_directions(points: NDArray[Any], name: str) -> None:
+    """No row is all zeros: its cosine with others would be none."""
+    nonzero = points.any(axis=1)
+    if not nonzero.all():
+        row = int(np.argmin(nonzero))
+        raise ValueError(f"{name}: expected rows that have a direction, got a row of zeros at row {row}")
+
+
+def check_ground_cost(cost: Any, x: Any, y: Any, metric: Any) -> GroundCost:
+    """Exactly one of a cost matrix and two sets of points; points of two dtypes become float64."""
+    metric = check_choice(metric, "metric", METRICS)
+    check_sources(cost, x, y)
+    if cost is not None:
+        return GroundCost(check_array(cost, "cost"), None, None, metric)
     left, right = check_array(x, "x"), check_array(y, "y")
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"y: expected {left.shape[1]} columns, as x has, got {right.shape[1]}")
     if metric == "cosine":
         for points, name in ((left, "x"), (right, "y")):
-            nonzero = points.any(axis=1)
-            if not nonzero.all():
-                row = int(np.argmin(nonzero))
-                raise ValueError(f"{name}: expected rows that have a direction, got a row of zeros at row {row}")
+            check_directions(points, name)
     dtype = np.result_type(left, right)
     return GroundCost(None, left.astype(dtype, copy=False), right.astype(dtype, copy=False), metric)
 
@@ -154,26 +169,39 @@ def check_epsilon(
 
     `a` and `b` have mass 1. `exact` is the function to recommend to whom wants none.
     """
-    strength = EPSILON if epsilon is None else check_scalar_float(epsilon, "epsilon")
-    if strength <= 0:
-        raise ValueError(f"epsilon: expected a finite number > 0, got {epsilon} [for no entropy, use {exact}]")
+    strength = check_strength(epsilon, exact=exact)
     scale = check_choice(scale, "epsilon_scale", EPSILON_SCALES)
     if scale == "absolute":
         return strength
     # The mean alone costs a pass at most; the others, and whether all costs are the same, cost several.
-    size = _core.transport.mean_cost(a=a, b=b, **ground.native, n_threads=n_threads) if scale == "mean" else 0.0
-    smallest = largest = math.nan
-    if size == 0:
-        mean, largest, std, smallest = _core.transport.cost_statistics(a=a, b=b, **ground.native, n_threads=n_threads)
-        size = {"mean": mean, "max": largest, "std": std}[scale]
+    mean = _core.transport.mean_cost(a=a, b=b, **ground.native, n_threads=n_threads) if scale == "mean" else 0.0
+    statistics = (mean, math.nan, math.nan, math.nan)
+    if mean == 0:
+        statistics = _core.transport.cost_statistics(a=a, b=b, **ground.native, n_threads=n_threads)
+    return scaled_epsilon(strength, scale, *statistics, name=ground.name)
+
+
+def check_strength(epsilon: Any, *, exact: str = "emd") -> float:
+    """The number that `epsilon` is, in the units of its scale; `exact` is what to recommend to whom wants none."""
+    strength = EPSILON if epsilon is None else check_scalar_float(epsilon, "epsilon")
+    if strength <= 0:
+        raise ValueError(f"epsilon: expected a finite number > 0, got {epsilon} [for no entropy, use {exact}]")
+    return strength
+
+
+def scaled_epsilon(
+    strength: float, scale: str, mean: float, largest: float, std: float, smallest: float, *, name: str
+) -> float:
+    """The absolute epsilon for costs of these statistics; 0.0 where they are all the same and their scale is 0."""
+    size = {"mean": mean, "max": largest, "std": std}[scale]
     if not math.isfinite(size):
-        raise ValueError(f"{ground.name}: expected costs whose {scale} float64 holds, got {size} [scale them]")
+        raise ValueError(f"{name}: expected costs whose {scale} float64 holds, got {size} [scale them]")
     if smallest == largest and (size == 0 or scale == "std"):
         return 0.0
     if size > 0:
         absolute = strength * size
         if not 0 < absolute < math.inf:
-            raise ValueError(f"epsilon: expected one that float64 holds times the {scale} cost {size}, got {epsilon}")
+            raise ValueError(f"epsilon: expected one that float64 holds times the {scale} cost {size}, got {strength}")
         return absolute
     raise ValueError(
         f"epsilon_scale: expected costs whose {scale} is positive, got {size} [use epsilon_scale='absolute']"

@@ -84,6 +84,22 @@ class TransportResult:
         """Two-sided bounds on the regularised and on the exact cost; computed when first asked for, in float64."""
         return self._certify(self.plan)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the marginal error against the iterations: `likewise.integrations.matplotlib.plot_convergence`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw. Default: a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from ..integrations.matplotlib import plot_convergence
+
+        return plot_convergence(self, ax=ax)
+
     def gradient(self, wrt: str) -> NDArray[Any]:
         """The derivative of `regularised_cost`, by the envelope theorem: epsilon counts as a constant.
 

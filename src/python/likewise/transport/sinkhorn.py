@@ -25,7 +25,7 @@ from .problem import (
 )
 from .results import TransportResult
 
-__all__ = ["sinkhorn"]
+__all__ = ["constant_result", "make_result", "sinkhorn"]
 
 Potentials = tuple[Vector, Vector]
 
@@ -131,7 +131,7 @@ def solve(
 ) -> TransportResult:
     """The solution of a checked problem, balanced or not; `name` is the function that its warning speaks for."""
     if problem.epsilon == 0:
-        return _constant(problem, settings)
+        return constant_result(problem, settings)
     f, g = _start(problem, settings) if start is None else _centred(problem, *start)
     history = np.empty(settings.max_iter + 1)
     report = _core.transport.sinkhorn(
@@ -158,7 +158,7 @@ def solve(
             f"{problem.ground.name}: expected costs whose spread over epsilon {problem.ground.dtype} holds, "
             f"got a plan of mass {mass} [scale them, or raise epsilon]"
         )
-    result = _result(problem, settings, (f, g), report, history[: int(report["n_iter"]) + 1].copy())
+    result = make_result(problem, settings, (f, g), report, history[: int(report["n_iter"]) + 1].copy())
     if not result.converged:
         report_failure(result, settings, name, stacklevel + 1)
     return result
@@ -184,9 +184,10 @@ def _centred(problem: Problem, f: Vector, g: Vector) -> Potentials:
     return f + shift, g - shift
 
 
-def _result(
+def make_result(
     problem: Problem, settings: Settings, potentials: Potentials, report: dict[str, Any], history: Vector
 ) -> TransportResult:
+    """What a native solver reports of a problem, whose mass is 1, as a result."""
     f, g = potentials
     mass, error = float(report["mass"]), float(report["marginal_error"])
     return TransportResult(
@@ -207,7 +208,7 @@ def _result(
     )
 
 
-def _constant(problem: Problem, settings: Settings) -> TransportResult:
+def constant_result(problem: Problem, settings: Settings) -> TransportResult:
     """All costs are the same, and so are all couplings: the product of the weights, which any epsilon would choose."""
     n, m = problem.shape
     constant = _core.transport.cost_statistics(
@@ -218,7 +219,7 @@ def _constant(problem: Problem, settings: Settings) -> TransportResult:
     g = np.where(problem.b > 0, g, least_slack(problem, f, settings.n_threads))
     f = np.where(problem.a > 0, f, least_slack(problem, g, settings.n_threads, of_rows=True))
     report = {"cost": constant, "mass": 1.0, "marginal_error": 0.0, "n_iter": 0, "method": "log"}
-    return replace(_result(any_epsilon, settings, (f, g), report, np.zeros(1)), epsilon=0.0)
+    return replace(make_result(any_epsilon, settings, (f, g), report, np.zeros(1)), epsilon=0.0)
 
 
 def report_failure(result: Any, settings: Settings, name: str, stacklevel: int) -> None:

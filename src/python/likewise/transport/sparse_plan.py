@@ -42,3 +42,21 @@ class SparsePlan:
         result = np.zeros(self.shape, self.data.dtype)
         result[np.repeat(np.arange(self.shape[0]), np.diff(self.indptr)), self.indices] = self.data
         return result
+
+    def plot(self, ax: Any = None, *, x: Any = None, y: Any = None) -> Any:
+        """Draw what goes where: `likewise.integrations.matplotlib.plot_plan`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw. Default: a new figure.
+        x, y : array-like of shapes (n, 2) and (m, 2), optional
+            Points of the plane, to draw lines between. Default: the plan is drawn as a matrix.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from ..integrations.matplotlib import plot_plan
+
+        return plot_plan(self, ax=ax, x=x, y=y)
