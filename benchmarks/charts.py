@@ -28,9 +28,19 @@ COLOURS = {
     "faiss PCAMatrix": "#CC79A7",
     "passagemath": "#009E73",
     "likewise, python": "#56B4E9",
+    "likewise, from points": "#56B4E9",
+    "likewise, log": "#009E73",
+    "likewise, kernel": "#CC79A7",
+    "POT exp float32": "#E69F00",
+    "POT exp float64": "#D55E00",
+    "POT log float64": "#000000",
+    "POT exp float32, torch": "#F0E442",
+    "POT emd2, loop": "#999999",
+    "POT": "#E69F00",
+    "POT emd2": "#E69F00",
 }
 HATCHES = {"numpy": "//", "cython": "\\\\"}
-MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^DdP", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^DdPPXDsvx^d<s", strict=True))
 
 
 def draw_bars(

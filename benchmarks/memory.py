@@ -21,6 +21,7 @@ from benchmarks import corpora, vectors
 from benchmarks.measure import pinned
 from benchmarks.transport.emo_contestants import emo_task
 from benchmarks.transport.exact_contestants import emd_task
+from benchmarks.transport.sinkhorn_contestants import sinkhorn_task
 
 
 class ContestantError(RuntimeError):
@@ -182,6 +183,7 @@ TASKS = {
     "whiten": vectors.whiten_task,
     "emo": emo_task,
     "emd": emd_task,
+    "sinkhorn": sinkhorn_task,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, vector_charts
+from benchmarks import results, transport_charts, vector_charts
 from benchmarks.charts import COLOURS, draw_bars, draw_lines, finish
 from benchmarks.results import OURS, Record
 
@@ -64,6 +64,7 @@ def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list
     drawn = [_queries_chart(records, machine, folder), _growth_chart(records, machine, folder)]
     drawn.append(_ratio_chart(records, machine, folder))
     drawn += vector_charts.draw(records, machine, folder)
+    drawn += transport_charts.draw(records, machine, folder)
     drawn.append(_matrices_chart(records, machine, folder))
     return [path for path in drawn if path is not None]
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from likewise.integrations.matplotlib import plot_convergence, plot_plan
 from likewise.projection import RandomProjection, distortion
+from likewise.transport import emd, sinkhorn
 from likewise.whitening import Whitening, tune
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -158,3 +160,60 @@ def test_missing_matplotlib_is_an_import_error_with_the_fix(rows: np.ndarray, mo
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"needs matplotlib; pip install 'likewise\[matplotlib\]'"):
         Whitening(6).fit(rows).plot_spectrum()
+
+
+def test_plan_as_a_matrix(axes: Any) -> None:
+    cost = np.random.default_rng(1).random((5, 7))
+    for made in (sinkhorn(None, None, cost), emd(None, None, cost)):
+        axes.clear()
+        ax = made.plan.plot(ax=axes)
+        draw(ax)
+        [image] = ax.get_images()
+        np.testing.assert_array_equal(np.asarray(image.get_array()), made.plan.dense())
+        assert "row" in ax.get_ylabel() and "column" in ax.get_xlabel()
+    assert plot_plan(sinkhorn(None, None, cost)).get_images()  # a result stands for its plan
+
+
+def test_plan_as_lines(axes: Any) -> None:
+    x, y = np.random.default_rng(2).normal(size=(2, 6, 2))
+    r = sinkhorn(None, None, x=x, y=y, epsilon=0.02)
+    ax = plot_plan(r.plan, ax=axes, x=x, y=y, n_lines=10)
+    draw(ax)
+    lines, left, right = ax.collections
+    plan = r.plan.dense()
+    heaviest = np.argsort(plan, axis=None)[-10:]
+    rows, columns = np.unravel_index(heaviest, plan.shape)
+    np.testing.assert_array_equal(np.array(lines.get_segments()), np.stack([x[rows], y[columns]], axis=1))
+    np.testing.assert_allclose(lines.get_colors()[:, 3], plan.flat[heaviest] / plan.max())
+    np.testing.assert_array_equal(left.get_offsets(), x)
+    np.testing.assert_array_equal(right.get_offsets(), y)
+    assert ax.get_title() == f"10 lines carry {100 * plan.flat[heaviest].sum():.1f} % of the mass"
+    assert ax.get_legend() is not None and ax.get_xlabel() and ax.get_ylabel()
+
+
+def test_convergence(axes: Any) -> None:
+    x, y = np.random.default_rng(3).normal(size=(2, 30, 2))
+    runs = [sinkhorn(None, None, x=x, y=y, epsilon=0.1, anderson=memory, method="log") for memory in (0, 10)]
+    ax = plot_convergence(runs, ax=axes, labels=["plain", "accelerated"])
+    draw(ax)
+    found = lines(ax)
+    for label, run in zip(("plain", "accelerated"), runs, strict=True):
+        np.testing.assert_array_equal(found[label][1], run.history[run.history > 0])
+        assert found[label][0][-1] <= run.n_iter
+    assert ax.get_yscale() == "log" and "iterations" in ax.get_xlabel() and "marginal error" in ax.get_ylabel()
+    axes.clear()
+    ax = runs[1].plot(ax=axes)
+    draw(ax)
+    assert f"log, epsilon {runs[1].epsilon:.3g}" in lines(ax)
+
+
+def test_refusals_of_transport_plots() -> None:
+    r = sinkhorn(None, None, np.eye(3))
+    with pytest.raises(ValueError, match="^y: expected points of both sides or of none"):
+        plot_plan(r, x=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"^x: expected points of shape \(3, 2\), got shape \(3, 1\)"):
+        plot_plan(r, x=np.zeros((3, 1)), y=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="^n_lines: "):
+        plot_plan(r, n_lines=0)
+    with pytest.raises(ValueError, match="^labels: expected 1, one a result, got 2"):
+        plot_convergence(r, labels=["a", "b"])

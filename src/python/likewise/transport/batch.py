@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._validation import check_choice, describe
 from ..errors import ConvergenceError, ConvergenceWarning
-from .many import check_many_weights, check_parts, join, starts_of
+from .many import check_many_weights, check_parts, join, spread, starts_of
 from .marginals import Vector
 from .problem import (
     EPSILON_SCALES,
@@ -46,7 +46,7 @@ class BatchResult(Sequence[TransportResult]):
         The potentials: stacked where the problems came stacked.
     n_iter : ndarray of int64, shape (n_problems,)
     converged : ndarray of bool, shape (n_problems,)
-    method : tuple of str
+    method : ndarray of str, shape (n_problems,)
         What ran for each problem.
 
     Examples
@@ -68,7 +68,7 @@ class BatchResult(Sequence[TransportResult]):
     marginal_error: Vector
     n_iter: NDArray[np.int64]
     converged: NDArray[np.bool_]
-    method: tuple[str, ...] = field(repr=False)
+    method: NDArray[np.str_] = field(repr=False)
     epsilon: Vector
     mass: Vector
     _batch: _Batch = field(repr=False)
@@ -95,7 +95,7 @@ class BatchResult(Sequence[TransportResult]):
             "mass": self.mass[k] / problem.mass,
             "marginal_error": self.marginal_error[k],
             "n_iter": self.n_iter[k],
-            "method": self.method[k],
+            "method": str(self.method[k]),
         }
         return make_result(problem, self._batch.settings, (f, g), report, self.marginal_error[k : k + 1])
 
@@ -256,7 +256,7 @@ def sinkhorn_batch(
         marginal_error=values[:, 2].copy(),
         n_iter=counts[:, 0].copy(),
         converged=values[:, 2] <= settings.tol,
-        method=tuple(METHODS[i] for i in counts[:, 1].tolist()),
+        method=np.array(METHODS)[counts[:, 1]],
         epsilon=epsilons,
         mass=values[:, 3].copy(),
         _batch=batch,
@@ -295,16 +295,18 @@ def _check_batch(a: Any, b: Any, cost: Any, x: Any, y: Any, metric: Any, setting
                 for k, points in enumerate(side):
                     check_directions(points, f"{name}[{k}]")
     first, second, weights_dtype = check_many_weights(a, b, n_rows, n_columns)
-    rows, columns = starts_of(n_rows), starts_of(n_columns)
-    mass = np.add.reduceat(first, rows)
-    return _Batch(
-        costs, left, right, metric, n_rows, n_columns,
-        first / np.repeat(mass, n_rows), second / np.repeat(np.add.reduceat(second, columns), n_columns), mass,
-        dtype if weights_dtype is None else np.result_type(dtype, weights_dtype), stacked, settings,
-    )  # fmt: skip
+    mass = np.ones(len(n_rows))
+    if weights_dtype is not None:
+        mass = np.add.reduceat(first, starts_of(n_rows))
+        first = first / spread(mass, n_rows)
+        second = second / spread(np.add.reduceat(second, starts_of(n_columns)), n_columns)
+        dtype = np.result_type(dtype, weights_dtype)
+    return _Batch(costs, left, right, metric, n_rows, n_columns, first, second, mass, dtype, stacked, settings)
 
 
 def _sizes(parts: Sequence[NDArray[Any]], axis: int = 0) -> NDArray[np.int64]:
+    if isinstance(parts, np.ndarray):
+        return np.full(len(parts), parts.shape[1 + axis], np.int64)
     return np.array([part.shape[axis] for part in parts], np.int64)
 
 
@@ -335,7 +337,7 @@ def _start(batch: _Batch, init: Any) -> tuple[Vector, Vector]:
         if batch.settings.max_iter == 0:  # nothing follows: shifted, so that no entry of the plan is above a_i b_j
             statistics = _core.transport.cost_statistics_batch(**batch.native, n_threads=batch.settings.n_threads)
             half = np.minimum(0, statistics[:, 3]) / 2
-            f, g = np.repeat(half, batch.n_rows), np.repeat(half, batch.n_columns)
+            f, g = spread(half, batch.n_rows), spread(half, batch.n_columns)
         return f, g
     if not isinstance(init, tuple | list) or len(init) != 2:
         raise TypeError(f"init: expected None, a pair (f, g) or a previous result, got {describe(init)}")
@@ -348,7 +350,7 @@ def _start(batch: _Batch, init: Any) -> tuple[Vector, Vector]:
         found.append(join(parts, "init").astype(np.float64))
     f, g = found
     shift = np.maximum.reduceat(np.where(batch.b > 0, g, -np.inf), starts_of(batch.n_columns))
-    return f + np.repeat(shift, batch.n_rows), g - np.repeat(shift, batch.n_columns)
+    return f + spread(shift, batch.n_rows), g - spread(shift, batch.n_columns)
 
 
 def _apart(batch: _Batch, flat: Vector, sizes: NDArray[np.int64]) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._validation import check_array, describe
 from .marginals import Vector, Weights, check_equal_mass, check_weights
 
-__all__ = ["check_many_weights", "check_parts", "equal_mass", "join", "starts_of"]
+__all__ = ["check_many_weights", "check_parts", "equal_mass", "join", "spread", "starts_of"]
 
 
 def check_parts(value: Any, name: str, ndim: int, n_parts: int | None = None) -> Sequence[NDArray[Any]]:
@@ -62,6 +62,12 @@ def starts_of(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum(sizes) - sizes
 
 
+def spread(values: Vector, sizes: NDArray[np.int64]) -> Vector:
+    """One value of each problem for each of its points."""
+    first = int(sizes[0])
+    return np.repeat(values, first if (sizes == first).all() else sizes)  # one count for all is much faster
+
+
 def equal_mass(left: Weights, right: Weights, where: str = "") -> tuple[Vector, Vector]:
     """The weights of both sides, unscaled where the masses agree to 1e-12: whole numbers stay whole."""
     mass = check_equal_mass(left, right, where)
@@ -81,7 +87,7 @@ def check_many_weights(
     for value, name, sizes in ((a, "a", n_rows), (b, "b", n_columns)):
         parts = None if value is None else check_parts(value, name, 1, len(sizes))
         if parts is None:
-            flat = np.repeat(1 / sizes, sizes)
+            flat = spread(1 / sizes, sizes)
         elif all(len(part) == size for part, size in zip(parts, sizes.tolist(), strict=True)):
             flat = join(parts, name)
             dtypes.append(flat.dtype)
