@@ -188,6 +188,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         _core.projection.simhash,
         dict(projection=PROJECTION, X=ROWS, out=np.zeros((3, 2), np.uint8), n_threads=1),
     ),
+    "whitening.centre": lambda: (
+        _core.whitening.centre,
+        dict(X=ROWS, mean=ROWS[1].copy(), rest=ROWS[0].copy(), out=np.zeros((3, 6), np.float32)),
+    ),
     "search.Analyzer.__init__": lambda: (_core.search.Analyzer, FLAGS),
     "search.Analyzer.forms": lambda: (_core.search.Analyzer(**FLAGS).forms, {"text": "A b"}),
     "search.Analyzer.normalise": lambda: (_core.search.Analyzer(**FLAGS).normalise, {"tokens": ["A", "b"]}),
@@ -391,6 +395,7 @@ OTHER_DTYPES = {
     ("projection.Projection.transform_csr", "indices"): [np.int64],
     ("projection.Projection.transform_csr", "data"): [np.float32],
     ("projection.simhash", "X"): [np.float64],
+    ("whitening.centre", "X"): [np.float64],
     ("transport.DocumentIndex.__init__", "vectors"): [np.float32],
     ("transport.document_distance", "vectors"): [np.float32],
     ("transport.emd", "cost"): [np.float32],

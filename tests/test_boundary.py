@@ -257,6 +257,13 @@ def test_transport_problems_that_do_not_fit_together_are_refused(argument: str, 
         _core.transport.emd(**bad, max_iter=100, n_threads=1)
 
 
+def test_centring_refuses_shapes_that_do_not_fit() -> None:
+    for argument, shape in (("mean", 5), ("mean", 7), ("rest", 5), ("out", (2, 6)), ("out", (3, 7))):
+        function, arguments = CALLS["whitening.centre"]()
+        with pytest.raises(InternalError, match=f"^{argument}: expected "):
+            function(**{**arguments, argument: np.zeros(shape, np.float32)})
+
+
 def test_the_casts_that_pybind11_would_make_in_silence() -> None:
     function, arguments = CALLS["search.Index.search"]()
     results = []

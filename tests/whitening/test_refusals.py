@@ -103,6 +103,9 @@ def test_finite_values_whose_result_is_not() -> None:
         wide.transform(high)
     steep = Whitening(1, gamma=0).fit(X.astype(np.float32))
     assert np.isfinite(steep.transform(high / 8)).all()
+    small = Whitening().fit(X.astype(np.float32) / 1000)  # rows far from overflow, which the map takes there
+    with pytest.raises(FloatingPointError, match="transform of rows"):
+        small.transform(high / 8)
 
 
 def test_few_rows() -> None:

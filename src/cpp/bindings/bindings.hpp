@@ -7,6 +7,7 @@ void register_errors(pybind11::module_& m);    // how the core's exceptions arri
 void register_dispatch(pybind11::module_& m);  // CPU levels, threads, build facts
 void register_keywords(pybind11::module_& m);  // word2vec models that score words of texts
 void register_projection(pybind11::module_& m);  // random projections, sign codes
+void register_whitening(pybind11::module_& m);  // centring of rows
 void register_building(pybind11::module_& m);  // texts to segments
 void register_search_arrow(pybind11::module_& m);  // texts of Arrow producers
 void register_search(pybind11::module_& m);    // the index and its queries

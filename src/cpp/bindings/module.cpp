@@ -16,6 +16,8 @@ PYBIND11_MODULE(_core, m) {
   likewise::bindings::register_search_arrow(search);
   likewise::bindings::register_search(search);
   likewise::bindings::register_search_keys(search);
+  pybind11::module_ whitening = m.def_submodule("whitening");
+  likewise::bindings::register_whitening(whitening);
   pybind11::module_ transport = m.def_submodule("transport");
   likewise::bindings::register_transport_exact(transport);
   likewise::bindings::register_transport_one_dimensional(transport);

@@ -45,6 +45,7 @@ const std::vector<Candidate>& candidates() {
     kernels::level::search_kernels,     \
     kernels::level::projection_kernels, \
     kernels::level::keyword_kernels,    \
+    kernels::level::whitening_kernels,  \
     kernels::level::exact_kernels,      \
     kernels::level::document_kernels,   \
     kernels::level::emo_kernels,        \

@@ -5,6 +5,7 @@ from . import keywords as keywords
 from . import projection as projection
 from . import search as search
 from . import transport as transport
+from . import whitening as whitening
 
 __version__: str
 

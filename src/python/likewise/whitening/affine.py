@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .._estimator import Rows
 from .moments import refuse_non_finite
 
 Matrix = NDArray[np.float64]
 
-_BLOCK = 1024  # rows: enough for the matrix product to be as fast as a whole one, and few enough for the cache
+# Bytes of the rows of a block, which with their images then stay in the cache, and its least number of rows: with fewer
+# the matrix product is slower than a whole one, as it rearranges the matrix for each.
+_BLOCK_BYTES, _BLOCK_ROWS = 768 << 10, 512
 
 
 class AffineMap:
@@ -45,50 +48,62 @@ class AffineMap:
 
     @cached_property
     def _forward64(self) -> _Steps:
-        return _Steps(self.offset, self.matrix, None)
+        return _Steps(self.matrix, before=self.offset)
 
     @cached_property
     def _forward32(self) -> _Steps:
-        """Subtract float32(beta mu), multiply, and correct by what float32 could not hold of it, where that shows."""
         if not _fits_float32(self.matrix, self.offset):
             return self._forward64
-        shift = self.offset.astype(np.float32)
-        rest = (shift - self.offset) @ self.matrix
-        # Measured by the spread of each output: an offset below the rounding of float32 is not worth a pass.
-        spread = self.eigenvalues[: self.n_components] ** 0.5 / self._power
-        shows = bool((np.abs(rest) > 2.0**-22 * spread).any())
-        return _Steps(shift, self.matrix.astype(np.float32), rest.astype(np.float32) if shows else None)
+        return _Steps(self.matrix.astype(np.float32), before=self.offset)
 
     @cached_property
     def _backward64(self) -> _Steps:
-        return _Steps(None, self.components * self._power[:, None], self.offset)
+        return _Steps(self.components * self._power[:, None], after=self.offset)
 
     @cached_property
     def _backward32(self) -> _Steps:
         steps = self._backward64
         if not _fits_float32(steps.matrix, self.offset):
             return steps
-        return _Steps(None, steps.matrix.astype(np.float32), self.offset.astype(np.float32))
+        return _Steps(steps.matrix.astype(np.float32), after=self.offset)
 
 
 class _Steps:
     """``(x - before) @ matrix + after``, in the precision of the matrix."""
 
-    def __init__(self, before: NDArray[Any] | None, matrix: NDArray[Any], after: NDArray[Any] | None) -> None:
-        self.before, self.matrix, self.after = before, matrix, after
+    def __init__(self, matrix: NDArray[Any], *, before: Matrix | None = None, after: Matrix | None = None) -> None:
+        dtype = matrix.dtype
+        self.matrix = matrix
+        self.after = None if after is None else after.astype(dtype)
+        self.before = None if before is None else before.astype(dtype)
+        if before is not None:
+            # What float32 does not hold of a mean is subtracted too: where the mean is large, it shows in the spread.
+            self.rest = (before - before.astype(dtype)).astype(dtype)
+        # Rows without an entry larger than this have finite images, rounding and all.
+        with np.errstate(over="ignore"):
+            largest_sum = float(np.abs(matrix).sum(axis=0, dtype=np.float64).max())
+        self.limit = float(np.finfo(dtype).max) / 4 / max(1.0, largest_sum)
 
-    def block(self, rows: Rows, scratch: NDArray[Any] | None, out: NDArray[Any]) -> None:
+    def block(self, rows: Rows, scratch: NDArray[Any] | None, out: NDArray[Any]) -> bool:
+        """Write the images of some rows into `out`. Returns whether they are known to be finite."""
+        dtype, finite = self.matrix.dtype, False
         if self.before is not None and scratch is not None:
-            rows = np.subtract(rows, self.before, out=scratch[: len(rows)])
-        if out.dtype == self.matrix.dtype:
+            centred = scratch[: len(rows)]
+            if rows.dtype == dtype:
+                finite = _core.whitening.centre(rows, self.before, self.rest, centred) < self.limit
+            else:
+                np.subtract(rows, self.before, out=centred)
+            rows = centred
+        if out.dtype == dtype:
             np.matmul(rows, self.matrix, out=out)
             if self.after is not None:
                 out += self.after
-        else:
-            product = rows @ self.matrix
-            if self.after is not None:
-                product += self.after
-            out[...] = product
+            return finite
+        product = rows @ self.matrix
+        if self.after is not None:
+            product += self.after
+        out[...] = product
+        return False
 
     def scratch(self, n: int) -> NDArray[Any] | None:
         return None if self.before is None else np.empty((n, len(self.matrix)), self.matrix.dtype)
@@ -103,16 +118,16 @@ def _apply(
     X: Rows, out: Rows, name: str, steps: _Steps, steps64: _Steps, what: str, *, normalize: bool = False
 ) -> None:
     n = len(X)
-    n_block = max(1, min(n, _BLOCK))
+    n_block = max(1, min(n, max(_BLOCK_ROWS, _BLOCK_BYTES // (X.shape[1] * X.itemsize))))
     scratch = steps.scratch(n_block)
     with np.errstate(all="ignore"):
         for first in range(0, n, n_block):
             rows, result = X[first : first + n_block], out[first : first + n_block]
-            steps.block(rows, scratch, result)
-            flat = result.reshape(-1)
-            # A value that is not finite makes its whole row of the product so: looking there saves a pass over X.
-            if not np.isfinite(np.vdot(flat, flat)) and not np.isfinite(result).all():
-                _recover(rows, result, name, first, steps, steps64, what)
+            if not steps.block(rows, scratch, result):
+                flat = result.reshape(-1)
+                # A value that is not finite makes its whole row of the product so: no need to look at X.
+                if not np.isfinite(np.vdot(flat, flat)) and not np.isfinite(result).all():
+                    _recover(rows, result, name, first, steps, steps64, what)
             if normalize:
                 _normalize(result)
 
