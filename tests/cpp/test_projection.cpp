@@ -1,10 +1,12 @@
 // Projections: every kernel at every CPU level against the plain loop, equal bits; and what the core promises itself.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.hpp"
@@ -263,12 +265,14 @@ CASE(a_row_worked_out_by_hand) {
   for (std::size_t j = 0; j < 16; ++j) CHECK(4 * y[j] == expected[j]);
 }
 
+const Parameters kEveryMethod[] = {
+    parameters(Method::hadamard, 300, 100),    parameters(Method::sjlt, 300, 100, 7),
+    parameters(Method::sjlt, 300, 96, 32),     parameters(Method::countsketch, 300, 100),
+    parameters(Method::very_sparse, 300, 100, 0, 0.1), parameters(Method::achlioptas, 300, 100),
+    parameters(Method::gaussian, 300, 100),    parameters(Method::srht, 300, 100)};
+
 CASE(dense_and_sparse_rows_agree) {
-  const Parameters all[] = {parameters(Method::hadamard, 300, 100),       parameters(Method::sjlt, 300, 100, 7),
-                            parameters(Method::sjlt, 300, 96, 32),        parameters(Method::countsketch, 300, 100),
-                            parameters(Method::very_sparse, 300, 100, 0, 0.1), parameters(Method::achlioptas, 300, 100),
-                            parameters(Method::gaussian, 300, 100),       parameters(Method::srht, 300, 100)};
-  for (const Parameters& q : all) {
+  for (const Parameters& q : kEveryMethod) {
     const Projection p(q);
     const std::size_t n = 50, d = 300, k = q.n_components;
     std::vector<float> x = some_values<float>(n * d), dense(n * k), sparse(n * k), data;
@@ -291,6 +295,42 @@ CASE(dense_and_sparse_rows_agree) {
     indices[20] = 0;
     indptr[1] = -1;
     CHECK_THROWS(value_error, p.transform(rows, sparse.data(), 1));
+  }
+}
+
+// What this shows by itself is equal bits; what threads might do to one another, ThreadSanitizer shows.
+CASE(threads_share_a_projection) {
+  const std::size_t n = 2000, d = 300;
+  const std::vector<float> x = some_values<float>(n * d);
+  std::vector<std::int32_t> indptr(n + 1), indices(n * d);
+  for (std::size_t i = 0; i <= n; ++i) indptr[i] = static_cast<std::int32_t>(i * d);
+  for (std::size_t i = 0; i < n * d; ++i) indices[i] = static_cast<std::int32_t>(i % d);
+  const CsrRows<float, std::int32_t, std::int32_t> rows{indptr, indices, x};
+  for (const Parameters& q : kEveryMethod) {
+    const std::size_t k = q.n_components, n_bytes = (k + 7) / 8, n_left = 500;
+    std::vector<float> alone(n * k);
+    std::vector<std::uint8_t> codes(n * n_bytes);
+    std::vector<std::int32_t> distances(n_left * n);
+    CHECK(Projection(q).transform(x.data(), n, alone.data(), 1) == -1);
+    CHECK(Projection(q).sign_codes(x.data(), n, codes.data(), 1) == -1);
+    hamming_distances(codes.data(), n_left, codes.data(), n, n_bytes, distances.data(), 1);
+    const Projection shared(q);  // whatever it makes when it is first used, several make at once
+    std::vector<std::thread> callers;
+    std::atomic<int> wrong{0};
+    for (int caller = 0; caller < 3; ++caller)
+      callers.emplace_back([&, caller] {
+        std::vector<float> images(n * k);
+        std::vector<std::uint8_t> own(n * n_bytes);
+        std::vector<std::int32_t> found(n_left * n);
+        wrong += (caller == 0 ? shared.transform(rows, images.data(), 3)
+                              : shared.transform(x.data(), n, images.data(), 3)) != -1;
+        wrong += !same(images, alone);
+        wrong += shared.sign_codes(x.data(), n, own.data(), 3) != -1 || own != codes;
+        hamming_distances(own.data(), n_left, own.data(), n, n_bytes, found.data(), 3);
+        wrong += found != distances;
+      });
+    for (std::thread& caller : callers) caller.join();
+    CHECK(wrong == 0);
   }
 }
 
