@@ -169,6 +169,22 @@ CASE(the_assignment_of_four) {
 CASE(masses_that_tie_do_not_cycle) {
   // Every cost the same, or a block of them: almost every pivot is degenerate.
   NetworkSimplex solver;
+  std::uint64_t degenerate = 0;
+  for (int k = 0; k < 200; ++k) {
+    const std::size_t n = 3 + below(8);
+    Problem p{std::vector<double>(n, 1.0 / static_cast<double>(n)), {}, std::vector<double>(n * n)};
+    p.b = p.a;
+    for (double& c : p.cost) c = static_cast<double>(below(3));
+    double before = kInfinity;
+    for (std::uint64_t limit = 0;; ++limit) {  // after each pivot
+      const ExactReport report = solver.solve(p.a, p.b, p.cost.data(), limit);
+      CHECK(solver.strongly_feasible());
+      if (report.cost == before) ++degenerate;
+      before = report.cost;
+      if (report.optimal) break;
+    }
+  }
+  CHECK(degenerate > 500);
   for (const std::size_t n : {7, 30, 100}) {
     for (const std::size_t m : {7, 45, 100}) {
       const double row = 1.0 / static_cast<double>(n), column = 1.0 / static_cast<double>(m);

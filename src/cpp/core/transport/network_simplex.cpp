@@ -398,6 +398,12 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
   return report;
 }
 
+bool NetworkSimplex::strongly_feasible() const {
+  for (std::size_t j = 0; j < m_; ++j)
+    if (demand_[j] > 0 && n_ + j != root_ && flow_[n_ + j] <= 0) return false;
+  return true;
+}
+
 std::vector<PlanEntry> NetworkSimplex::plan() const {
   std::vector<PlanEntry> entries;
   for (std::size_t k = 0; k < nodes_.size(); ++k) {

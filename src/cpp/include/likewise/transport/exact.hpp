@@ -44,6 +44,9 @@ class NetworkSimplex {
   /// The positive entries of the last plan, at most n + m - 1 of them, by rows, then columns.
   std::vector<PlanEntry> plan() const;
 
+  /// Whether every arc without flow points to the root: what keeps ties of mass from cycling. True after any pivot.
+  bool strongly_feasible() const;
+
   /// Potentials of the last problem, feasible at any iteration: u[i] + v[j] <= cost[i][j] to rounding; where the run
   /// was optimal, equal where the plan is positive. Zero weights have finite potentials too.
   template <class T>
