@@ -214,7 +214,7 @@ CASE(costs_of_any_size) {
 CASE(forbidden_pairs_by_a_huge_cost) {
   // The optimum avoids them; what they cost must not drown what the others do.
   NetworkSimplex solver;
-  for (int k = 0; k < 200; ++k) {
+  for (int k = 0; k < 3000; ++k) {
     const std::size_t n = 2 + below(15);
     Problem p{std::vector<double>(n, 1.0 / static_cast<double>(n)), {}, std::vector<double>(n * n)};
     p.b = p.a;

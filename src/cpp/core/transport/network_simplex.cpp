@@ -344,6 +344,48 @@ ExactReport NetworkSimplex::solve(span<const double> a, span<const double> b, co
   n_ = a.size;
   m_ = b.size;
   count_units(a, b);
+  ExactReport report = improve(cost, max_iter);
+  if (report.optimal) solve_without_the_largest(cost, max_iter, report);
+  return report;
+}
+
+/// Forbidden pairs of a huge cost may stay in the tree without flow: the potentials behind them are then huge, and
+/// everybody else's digits lost. So the problem is solved once more with costs cut off at what no good plan would pay.
+/// If that plan pays less everywhere, it is optimal for the costs as they are, and so are its potentials.
+template <class T>
+void NetworkSimplex::solve_without_the_largest(const T* cost, std::uint64_t max_iter, ExactReport& report) {
+  double highest = -kInfinity, lowest = kInfinity, potential = 0;
+  for (std::size_t k = 0; k < nodes_.size(); ++k) {
+    if (flow_[k] > 0) highest = std::max(highest, cost_[k]);
+    if (std::abs(potential_[k]) < kInfinity) potential = std::max(potential, std::abs(potential_[k]));
+  }
+  const double many = 64 * static_cast<double>(n_ + m_);
+  if (!(potential > many * std::abs(highest))) return;
+  for (std::size_t e = 0; e < n_ * m_; ++e) lowest = std::min(lowest, static_cast<double>(cost[e]));
+  if (!(highest > lowest)) return;  // nothing is cheaper
+  const double bound = highest + many * std::max(std::abs(highest), std::abs(lowest));
+  if (!(potential > bound && bound < static_cast<double>(std::numeric_limits<T>::max()))) return;
+  const T most = static_cast<T>(bound);
+  std::vector<T> cut(cost, cost + n_ * m_);
+  for (T& c : cut) c = std::min(c, most);
+  NetworkSimplex other;
+  other.n_ = n_;
+  other.m_ = m_;
+  other.unit_ = unit_;
+  other.supply_ = supply_;
+  other.demand_ = demand_;
+  const ExactReport found = other.improve(cut.data(), max_iter - report.n_iter);
+  if (!found.optimal) return;
+  for (std::size_t k = 0; k < nodes_.size(); ++k)
+    if (other.flow_[k] > 0 && !(other.cost_[k] < static_cast<double>(most))) return;
+  report.cost = found.cost;
+  report.n_iter += found.n_iter;
+  *this = std::move(other);
+}
+
+/// From the greedy tree to an optimal one.
+template <class T>
+ExactReport NetworkSimplex::improve(const T* cost, std::uint64_t max_iter) {
   nodes_.resize(n_ + m_);
   next_.resize(n_ + m_);
   cost_.resize(n_ + m_);

@@ -62,6 +62,10 @@ class NetworkSimplex {
 
   void count_units(span<const double> a, span<const double> b);
   template <class T>
+  ExactReport improve(const T* cost, std::uint64_t max_iter);
+  template <class T>
+  void solve_without_the_largest(const T* cost, std::uint64_t max_iter, ExactReport& report);
+  template <class T>
   void grow_first_tree(const T* cost);
   void hang_tree(const std::vector<Index>& rows, const std::vector<Index>& columns,
                  const std::vector<std::int64_t>& flows, const std::vector<double>& costs);
