@@ -287,14 +287,18 @@ def cranfield_texts() -> list[str]:
     return [text.strip() for text in re.findall(r"<text>(.*?)</text>", source, re.DOTALL)]
 
 
+def cranfield_questions() -> list[str]:
+    """The 225 questions of the Cranfield collection."""
+    source = _data_file("cranfield", "cran.qry.xml").read_text(encoding="utf-8")
+    return re.findall(r"<title>(.*?)</title>", source, re.DOTALL)
+
+
 def cranfield() -> Corpus:
     """The Cranfield collection (1400 documents): *short* queries are its own 225."""
 
     def make() -> dict[str, Any]:
         indptr, tokens, vocabulary = analyse(cranfield_texts())
-        source = _data_file("cranfield", "cran.qry.xml").read_text(encoding="utf-8")
-        questions = re.findall(r"<title>(.*?)</title>", source, re.DOTALL)
-        query_indptr, query_tokens, query_vocabulary = analyse(questions)
+        query_indptr, query_tokens, query_vocabulary = analyse(cranfield_questions())
         ids = {word: term for term, word in enumerate(vocabulary)}
         to_corpus = np.array([ids.get(word, -1) for word in query_vocabulary], dtype=np.int32)
         short: list[list[int]] = []

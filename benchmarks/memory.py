@@ -175,12 +175,20 @@ def private() -> int:
     raise RuntimeError("/proc/self/status has no RssAnon")
 
 
+def wmd_task(engine: str, corpus: str) -> tuple[Callable[[], Any], Callable[[Any], dict[str, Any]]]:
+    """An index for Word Mover's Distance, of so many documents."""
+    from benchmarks.transport.document_contestants import memory_task
+
+    return memory_task(engine, corpus)
+
+
 TASKS = {
     "build": build_task,
     "search": search_task,
     "open": open_task,
     "project": vectors.project_task,
     "whiten": vectors.whiten_task,
+    "wmd": wmd_task,
     "emo": emo_task,
     "emd": emd_task,
     "sinkhorn": sinkhorn_task,

@@ -126,6 +126,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.whitening",
         "likewise.keywords",
         "likewise.matrices",
+        "likewise.integrations.gensim",
         "likewise.integrations.matplotlib",
         "likewise.integrations.torch",
         "likewise.persistence",
@@ -159,7 +160,7 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert len(list((tmp_path / "html" / "_images").glob("whitening-*.png"))) == 2
 
 
-EXAMPLES = {"search_docstrings.py", "train_emo.py", "whiten_sentences.py"}  # each has a test below
+EXAMPLES = {"rank_by_wmd.py", "search_docstrings.py", "train_emo.py", "whiten_sentences.py"}  # each has a test below
 
 
 def test_every_example_program_is_tested() -> None:
@@ -209,6 +210,19 @@ def test_whiten_sentences(data: Path, tmp_path: Path) -> None:
         assert found == pytest.approx([float(value) for value in shown], abs=0.02), k
     assert re.search(r"^k=256 +\(1, 1\) +57\.1[56] +66\.54$", printed, re.M)
     assert "without scores: 128 of 256 components" in printed
+
+
+@pytest.mark.slow
+def test_rank_by_wmd(data: Path, tmp_path: Path) -> None:
+    if not (data / "cranfield").is_dir():
+        pytest.skip(f"no cranfield in {data}")
+    printed = run_example("rank_by_wmd.py", tmp_path, data)
+    ndcg = {
+        line[:24].strip(): float(line[24:].split()[0]) for line in printed.splitlines() if re.search(r"0\.\d{3} ", line)
+    }
+    assert set(ndcg) == {"Word Mover's Distance", "cosine of mean vectors", "BM25"}
+    assert all(0.2 < value < 0.6 for value in ndcg.values())
+    assert f"best NDCG@10: {max(ndcg, key=lambda name: ndcg[name])}" in printed
 
 
 def environment() -> dict[str, str]:

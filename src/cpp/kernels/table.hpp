@@ -141,20 +141,23 @@ struct DocumentKernels {
   /// Returns sum_j weights[j] v_j; with the weighted sum of `next` it bounds the distance from below.
   double (*transform)(const T* distances, std::size_t stride, const std::int32_t* words, const double* weights,
                       std::size_t n, const T* potentials, T* next);
-  /// out[j * stride + i] = exp(-scale * distance i of row rows[j]).
-  void (*affinities)(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride, T scale,
-                     float* out);
+  /// out[i * width + j] = exp(-scale * distance i of row rows[j]) for i < n_columns; width is n rounded up to a multiple
+  /// of 16, with zeros behind the last row.
+  void (*affinities)(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride,
+                     std::size_t n_columns, T scale, float* out);
   /// Sum of squares in float64.
   double (*squared_length)(const T* x, std::size_t n);
+  /// out[i] = x[i] * factor, rounded once from float64.
+  void (*multiply)(const T* x, std::size_t n, double factor, T* out);
 };
 
 struct DocumentTable {
   DocumentKernels<float> f32;
   DocumentKernels<double> f64;
-  /// Sinkhorn's half steps of one document, n rows of affinities: v_j = weights[j] / sum_i K_ji scaling[i], and
-  /// sums[i] += K_ji v_j.
-  void (*sweep)(const float* affinities, std::size_t n, std::size_t stride, const double* weights,
-                const float* scaling, float* sums);
+  /// Sinkhorn's half steps of one document, with the affinities as above: others[j] = weights[j] / sum_i K_ij scaling[i]
+  /// (weights and others have room for `width`, weights with zeros at the end), sums[i] = sum_j K_ij others[j].
+  void (*sweep)(const float* affinities, std::size_t n, std::size_t n_columns, const float* weights,
+                const float* scaling, float* others, float* sums);
 };
 
 /// Sums over a row of n logits: of exp(z - top), of that times the cost, of p (z - top) where there is a p.

@@ -35,8 +35,10 @@ double document_distance(const std::string& kind, const py::object& vectors, con
                                          [&](const auto& entry) { return kind == entry.first; });
   if (known == std::end(kDistances))
     throw boundary_error("kind: expected word_movers, relaxed or centroid, got '" + kind + "'");
-  const Array<const std::int64_t> a = input<std::int64_t>(words_a, "words_a"), b = input<std::int64_t>(words_b, "words_b");
-  const Array<const double> a_counts = input<double>(counts_a, "counts_a"), b_counts = input<double>(counts_b, "counts_b");
+  const Array<const std::int64_t> a = input<std::int64_t>(words_a, "words_a");
+  const Array<const double> a_counts = input<double>(counts_a, "counts_a");
+  const Array<const std::int64_t> b = input<std::int64_t>(words_b, "words_b");
+  const Array<const double> b_counts = input<double>(counts_b, "counts_b");
   return with_dtype<float, double>(vectors, "vectors", [&](auto zero) {
     using T = decltype(zero);
     const Array<const T> table = input<T>(vectors, "vectors", 2);

@@ -42,14 +42,18 @@ void scale_row(const T* x, std::size_t n, int exponent, T* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * factor;
 }
 
+/// Returns whether the row has a direction; zeros stay as they are.
 template <class T>
-void normalize_row(const T* x, std::size_t n, T* out) {
-  const T magnitude = largest_magnitude(x, n);
-  // Squares of usual values fit as they are; the same bits for a row and a multiple of it by a power of two.
-  scale_row(x, n, exponent_of(magnitude), out);
-  if (magnitude == 0) return;
-  const double factor = 1.0 / std::sqrt(document_kernels<T>().squared_length(out, n));
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(static_cast<double>(out[i]) * factor);
+bool normalize_row(const T* x, std::size_t n, T* out) {
+  const auto& kernels = document_kernels<T>();
+  double squares = kernels.squared_length(x, n);
+  if (sizeof(T) == 8 && !(squares > 0x1p-900 && squares < 0x1p900)) {  // squares of float32 always fit float64
+    scale_row(x, n, exponent_of(largest_magnitude(x, n)), out);
+    x = out;
+    squares = kernels.squared_length(x, n);
+  }
+  kernels.multiply(x, n, squares > 0 ? 1.0 / std::sqrt(squares) : 1.0, out);
+  return squares > 0;
 }
 
 }  // namespace
@@ -110,13 +114,14 @@ template <class T>
 QueryColumns<T>::QueryColumns(const T* vectors, std::size_t dim, const Words& query)
     : n(query.words.size()),
       stride((n + kernels::kQueryLanes - 1) / kernels::kQueryLanes * kernels::kQueryLanes),
-      columns(dim * stride),
+      columns(new T[dim * stride]),
       weights(stride) {
   std::copy(query.weights.begin(), query.weights.end(), weights.begin());
-  for (std::size_t i = 0; i < stride; ++i) {
-    const T* row = vectors + static_cast<std::size_t>(query.words[i < n ? i : 0]) * dim;
-    for (std::size_t h = 0; h < dim; ++h) columns[h * stride + i] = row[h];
-  }
+  std::vector<const T*> rows(stride);
+  for (std::size_t i = 0; i < stride; ++i)
+    rows[i] = vectors + static_cast<std::size_t>(query.words[i < n ? i : 0]) * dim;
+  for (std::size_t h = 0; h < dim; ++h)
+    for (std::size_t i = 0; i < stride; ++i) columns[h * stride + i] = rows[i][h];
 }
 
 template <class T>
@@ -169,45 +174,53 @@ double document_distance(DocumentDistance kind, span<const T> vectors, std::size
   const std::size_t n_words = dim == 0 ? 0 : vectors.size / dim;
   const Words words_a = distinct_words(bag_a, n_words, "doc_a"), words_b = distinct_words(bag_b, n_words, "doc_b");
   const std::size_t n = words_a.words.size(), m = words_b.words.size();
-  std::vector<T> given((n + m) * dim), rows(given.size());
+  const std::unique_ptr<T[]> rows(new T[(n + m) * dim]);
+  const auto word = [&](std::size_t i) {
+    return static_cast<std::size_t>(i < n ? words_a.words[i] : words_b.words[i - n]);
+  };
+  T largest = 0;
+  for (std::size_t i = 0; i < n + m && !normalize; ++i)
+    largest = std::max(largest, largest_magnitude(vectors.data + word(i) * dim, dim));
+  const int exponent = exponent_of(largest);
   for (std::size_t i = 0; i < n + m; ++i) {
-    const auto word = static_cast<std::size_t>(i < n ? words_a.words[i] : words_b.words[i - n]);
-    std::copy(vectors.data + word * dim, vectors.data + (word + 1) * dim, given.data() + i * dim);
-    if (normalize && largest_magnitude(given.data() + i * dim, dim) == 0)
-      throw value_error("vectors: expected a vector other than zero, got zero at row " + std::to_string(word));
-  }
-  const int exponent = prepare_vectors(given.data(), n + m, dim, normalize, rows.data(), 1);
-  if (kind == DocumentDistance::centroid) {
-    double squares = 0;
-    for (std::size_t h = 0; h < dim; ++h) {
-      double difference = 0;
-      for (std::size_t i = 0; i < n; ++i) difference += words_a.weights[i] * static_cast<double>(rows[i * dim + h]);
-      for (std::size_t i = 0; i < m; ++i)
-        difference -= words_b.weights[i] * static_cast<double>(rows[(n + i) * dim + h]);
-      squares += difference * difference;
+    const T* row = vectors.data + word(i) * dim;
+    if (i + 2 < n + m)  // rows lie anywhere in a large table: their way from memory is most of the time
+      for (std::size_t h = 0; h < dim; h += 64 / sizeof(T)) __builtin_prefetch(vectors.data + word(i + 2) * dim + h);
+    if (!normalize) {
+      scale_row(row, dim, exponent, rows.get() + i * dim);
+    } else if (!normalize_row(row, dim, rows.get() + i * dim)) {
+      throw value_error("vectors: expected a vector other than zero, got zero at row " + std::to_string(word(i)));
     }
+  }
+  if (kind == DocumentDistance::centroid) {
+    std::vector<double> difference(dim);
+    for (std::size_t i = 0; i < n + m; ++i) {
+      const double weight = i < n ? words_a.weights[i] : -words_b.weights[i - n];
+      for (std::size_t h = 0; h < dim; ++h) difference[h] += weight * static_cast<double>(rows[i * dim + h]);
+    }
+    const double squares = std::inner_product(difference.begin(), difference.end(), difference.begin(), 0.0);
     return std::ldexp(std::sqrt(squares), exponent);
   }
   Words of_query;
   of_query.words.resize(m);
   std::iota(of_query.words.begin(), of_query.words.end(), static_cast<std::int64_t>(n));
   of_query.weights = words_b.weights;
-  const QueryColumns<T> query(rows.data(), dim, of_query);
+  const QueryColumns<T> query(rows.get(), dim, of_query);
   std::vector<std::int32_t> positions(n);
   std::iota(positions.begin(), positions.end(), 0);
-  std::vector<T> distances(n * query.stride), nearest(n);
+  const std::unique_ptr<T[]> distances(new T[n * query.stride]), nearest(new T[n]);
   const auto& kernels = document_kernels<T>();
-  kernels.distances(rows.data(), positions.data(), n, dim, query.columns.data(), query.stride, distances.data(),
-                    nearest.data());
+  kernels.distances(rows.get(), positions.data(), n, dim, query.columns.get(), query.stride, distances.get(),
+                    nearest.get());
   if (kind == DocumentDistance::relaxed) {
     const std::int64_t all[2] = {0, static_cast<std::int64_t>(n)};
     double forward = 0, backward = 0, improved = 0;
-    kernels.bounds(distances.data(), nearest.data(), query.stride, all, positions.data(), words_a.weights.data(),
+    kernels.bounds(distances.get(), nearest.get(), query.stride, all, positions.data(), words_a.weights.data(),
                    query.weights.data(), 1, &forward, &backward, &improved);
     return std::ldexp(std::max(forward, backward), exponent);
   }
   DocumentSolver<T> solver;
-  return std::ldexp(solver.solve(distances.data(), query, positions.data(), words_a.weights.data(), n), exponent);
+  return std::ldexp(solver.solve(distances.get(), query, positions.data(), words_a.weights.data(), n), exponent);
 }
 
 #define LIKEWISE_INSTANTIATE(T)                                                                                     \

@@ -10,9 +10,9 @@ namespace likewise::transport {
 namespace {
 
 constexpr std::size_t kBlock = 256;  // words or documents that are one piece of work
-constexpr int kSweeps = 8;
+constexpr int kSweeps = 12;
 // The regularisation of a better bound, relative to the first one: smaller is sharper at last, and slower to get there.
-constexpr double kEpsilon = 0.05;
+constexpr double kEpsilon = 0.08;
 
 /// A document that may be among the nearest.
 struct Candidate {
@@ -57,7 +57,7 @@ struct Table {
       poll_interrupt();
       const std::size_t begin = block * kBlock, end = std::min(n, begin + kBlock);
       found[block] = document_kernels<T>().distances(
-          index.vectors.data, index.terms.data + begin, end - begin, index.dim, query.columns.data(), query.stride,
+          index.vectors.data, index.terms.data + begin, end - begin, index.dim, query.columns.get(), query.stride,
           distances.get() + begin * query.stride, nearest.get() + begin);
     });
     for (const T value : found) largest = std::max(largest, value);
@@ -73,18 +73,21 @@ class Closer {
   double refine(const Table<T>& table, const QueryColumns<T>& query, const std::int32_t* words, const double* weights,
                 std::size_t n, double bound) {
     const std::size_t stride = query.stride;
+    const std::size_t width = (n + kernels::kQueryLanes - 1) / kernels::kQueryLanes * kernels::kQueryLanes;
     const double epsilon = std::max(kEpsilon * bound, static_cast<double>(table.largest) / 80);
-    affinities_.resize(n * stride);
-    scaling_.assign(stride, 0.0f);
-    sums_.resize(stride);
+    affinities_.resize(query.n * width);
+    weights_.assign(width, 0.0f);
+    std::copy(weights, weights + n, weights_.begin());
+    others_.resize(width);
+    scaling_.assign(query.weights.begin(), query.weights.begin() + static_cast<std::ptrdiff_t>(query.n));
+    sums_.resize(query.n);
     potentials_.resize(stride);
     next_.resize(stride);
-    document_kernels<T>().affinities(table.distances.get(), words, n, stride, static_cast<T>(1 / epsilon),
+    document_kernels<T>().affinities(table.distances.get(), words, n, stride, query.n, static_cast<T>(1 / epsilon),
                                      affinities_.data());
-    for (std::size_t i = 0; i < query.n; ++i) scaling_[i] = static_cast<float>(query.weights[i]);
     for (int sweep = 0; sweep < kSweeps; ++sweep) {
-      std::fill(sums_.begin(), sums_.end(), 0.0f);
-      kernel_table().documents.sweep(affinities_.data(), n, stride, weights, scaling_.data(), sums_.data());
+      kernel_table().documents.sweep(affinities_.data(), n, query.n, weights_.data(), scaling_.data(), others_.data(),
+                                     sums_.data());
       for (std::size_t i = 0; i < query.n; ++i) scaling_[i] = static_cast<float>(query.weights[i]) / sums_[i];
     }
     for (std::size_t i = 0; i < query.n; ++i) potentials_[i] = static_cast<T>(-epsilon * std::log(sums_[i]));
@@ -101,7 +104,7 @@ class Closer {
   }
 
  private:
-  std::vector<float> affinities_, scaling_, sums_;
+  std::vector<float> affinities_, weights_, others_, scaling_, sums_;
   std::vector<T> potentials_, next_;
   DocumentSolver<T> solver_;
 };

@@ -33,8 +33,8 @@ struct QueryColumns {
   QueryColumns(const T* vectors, std::size_t dim, const Words& query);
 
   std::size_t n, stride;
-  std::vector<T> columns;       // dim x stride
-  std::vector<double> weights;  // stride
+  std::unique_ptr<T[]> columns;  // dim x stride
+  std::vector<double> weights;   // stride
 };
 
 /// Word Mover's Distance of one document, whose words are rows of a table of distances, and the query. Keeps its memory

@@ -14,9 +14,9 @@ inline constexpr std::size_t parts = kQueryLanes / lanes<T>;  // registers of 16
 constexpr std::size_t kChains = 4;  // sums that do not wait for one another; part of the result, so the same everywhere
 
 template <class T>
-inline void add_square(vec<T>& sum, T word, vec<T> query) {
+inline vec<T> add_square(T word, vec<T> query, vec<T> sum) {
   const vec<T> d = broadcast(word) - query;
-  sum += d * d;
+  return multiply_add<T>(d, d, sum);
 }
 
 /// One register of query words against N rows at once.
@@ -29,11 +29,11 @@ inline void distances_of(const T* const* rows, std::size_t dim, const T* queries
     for (std::size_t c = 0; c < kChains; ++c) {
       const vec<T> q = load(queries + (h + c) * stride);
 #pragma GCC unroll 4
-      for (std::size_t r = 0; r < N; ++r) add_square<T>(sums[r][c], rows[r][h + c], q);
+      for (std::size_t r = 0; r < N; ++r) sums[r][c] = add_square<T>(rows[r][h + c], q, sums[r][c]);
     }
   for (std::size_t c = 0; h < dim; ++h, ++c) {
     const vec<T> q = load(queries + h * stride);
-    for (std::size_t r = 0; r < N; ++r) add_square<T>(sums[r][c], rows[r][h], q);
+    for (std::size_t r = 0; r < N; ++r) sums[r][c] = add_square<T>(rows[r][h], q, sums[r][c]);
   }
   for (std::size_t r = 0; r < N; ++r)
     store(out + r * stride, square_root<T>((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3])));
@@ -43,30 +43,31 @@ template <class T>
 T distances(const T* vectors, const std::int32_t* rows, std::size_t n, std::size_t dim, const T* queries,
             std::size_t stride, T* out, T* nearest) {
   constexpr std::size_t kRows = kBytes == 64 ? 4 : 2;  // with their chains, half of the registers
-  T largest = 0;
-  for (std::size_t j = 0; j < n;) {
-    const std::size_t count = n - j < kRows ? 1 : kRows;
-    const T* at[kRows];
-    for (std::size_t r = 0; r < count; ++r) at[r] = vectors + static_cast<std::size_t>(rows[j + r]) * dim;
-    for (std::size_t i = 0; i < stride; i += lanes<T>) {
+  // One register of the query's words after another: its column of `queries` stays in the L1 cache.
+  for (std::size_t i = 0; i < stride; i += lanes<T>)
+    for (std::size_t j = 0; j < n;) {
+      const std::size_t count = n - j < kRows ? 1 : kRows;
+      const T* at[kRows];
+      for (std::size_t r = 0; r < count; ++r) at[r] = vectors + static_cast<std::size_t>(rows[j + r]) * dim;
       if (count == kRows) {
         distances_of<T, kRows>(at, dim, queries + i, stride, out + j * stride + i);
       } else {
         distances_of<T, 1>(at, dim, queries + i, stride, out + j * stride + i);
       }
+      j += count;
     }
-    for (const std::size_t end = j + count; j < end; ++j) {
-      vec<T> low = load(out + j * stride), high = low;
-      for (std::size_t i = lanes<T>; i < stride; i += lanes<T>) {
-        const vec<T> d = load(out + j * stride + i);
-        low = minimum(low, d);
-        high = minimum(-d, high);
-      }
-      nearest[j] = smallest<T>(low);
-      for (std::size_t i = 0; i < lanes<T>; ++i) largest = high[i] > largest ? high[i] : largest;
+  vec<T> high{};
+  for (std::size_t j = 0; j < n; ++j) {
+    vec<T> low = load(out + j * stride);
+    high = maximum(high, low);
+    for (std::size_t i = lanes<T>; i < stride; i += lanes<T>) {
+      const vec<T> d = load(out + j * stride + i);
+      low = minimum(low, d);
+      high = maximum(high, d);
     }
+    nearest[j] = smallest<T>(low);
   }
-  return largest;
+  return max_lanes<T>(high);
 }
 
 /// Sum of weights[i] * values[i] of 16 lanes.
@@ -134,29 +135,37 @@ double transform(const T* distances, std::size_t stride, const std::int32_t* wor
 }
 
 template <class T>
-void affinities(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride, T scale, float* out) {
+void affinities(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride, std::size_t n_columns,
+                T scale, float* out) {
+  const std::size_t width = (n + kQueryLanes - 1) / kQueryLanes * kQueryLanes;
+  const vec<float> factor = broadcast(static_cast<float>(-scale));
   for (std::size_t j = 0; j < n; ++j) {
     const T* row = distances + static_cast<std::size_t>(rows[j]) * stride;
-    for (std::size_t i = 0; i < stride; i += lanes<float>) {
-      vec<float> d;
-      if constexpr (sizeof(T) == 4) {
-        d = load(row + i);
-      } else {
-        for (std::size_t l = 0; l < lanes<float>; ++l) d[l] = static_cast<float>(row[i + l]);
-      }
-      store(out + j * stride + i, exp(d * broadcast(static_cast<float>(-scale))));
+    for (std::size_t i = 0; i < n_columns; i += lanes<float>) {
+      float d[lanes<float>];
+      for (std::size_t l = 0; l < lanes<float>; ++l) d[l] = static_cast<float>(row[i + l]);
+      store(d, exp(load(d) * factor));
+      for (std::size_t l = 0; l < lanes<float> && i + l < n_columns; ++l) out[(i + l) * width + j] = d[l];
     }
   }
+  for (std::size_t i = 0; i < n_columns; ++i)
+    for (std::size_t j = n; j < width; ++j) out[i * width + j] = 0;
 }
 
-void sweep(const float* affinities, std::size_t n, std::size_t stride, const double* weights, const float* scaling,
-           float* sums) {
-  for (std::size_t j = 0; j < n; ++j) {
-    const float* row = affinities + j * stride;
-    vec<float> sum = load(row) * load(scaling);
-    for (std::size_t i = lanes<float>; i < stride; i += lanes<float>) sum += load(row + i) * load(scaling + i);
-    const vec<float> v = broadcast(static_cast<float>(weights[j]) / sum_lanes<float>(sum));
-    for (std::size_t i = 0; i < stride; i += lanes<float>) store(sums + i, load(sums + i) + load(row + i) * v);
+void sweep(const float* affinities, std::size_t n, std::size_t n_columns, const float* weights, const float* scaling,
+           float* others, float* sums) {
+  const std::size_t width = (n + kQueryLanes - 1) / kQueryLanes * kQueryLanes;
+  for (std::size_t j = 0; j < width; j += lanes<float>) {
+    vec<float> sum = broadcast(std::numeric_limits<float>::min());  // not 0 / 0 behind the last word
+    for (std::size_t i = 0; i < n_columns; ++i)
+      sum = multiply_add<float>(load(affinities + i * width + j), broadcast(scaling[i]), sum);
+    store(others + j, load(weights + j) / sum);
+  }
+  for (std::size_t i = 0; i < n_columns; ++i) {
+    vec<float> sum{};
+    for (std::size_t j = 0; j < width; j += lanes<float>)
+      sum = multiply_add<float>(load(affinities + i * width + j), load(others + j), sum);
+    sums[i] = sum_lanes<float>(sum);
   }
 }
 
@@ -170,11 +179,17 @@ double squared_length(const T* x, std::size_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+template <class T>
+void multiply(const T* x, std::size_t n, double factor, T* out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(static_cast<double>(x[i]) * factor);
+}
+
 }  // namespace
 
 const DocumentTable document_kernels = {
-    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>},
-    {distances<double>, bounds<double>, transform<double>, affinities<double>, squared_length<double>},
+    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>, multiply<float>},
+    {distances<double>, bounds<double>, transform<double>, affinities<double>, squared_length<double>,
+     multiply<double>},
     sweep,
 };
 

@@ -104,7 +104,7 @@ class WMDIndex:
     >>> index = WMDIndex(vectors, ["wing and flap", "heat flow", "flap flow", "unknown"])
     >>> distances, ids = index.search("a wing", k=2)
     >>> distances.round(3), ids
-    (array([0.16 , 0.644]), array([0, 2]))
+    (array([0.159, 0.687]), array([0, 2]))
     >>> index.search("a wing", k=1, return_stats=True)[2].n_solved
     1
     """
@@ -264,14 +264,16 @@ class WMDIndex:
 
     def _ready(self) -> tuple[Documents, _core.transport.DocumentIndex]:
         """The documents in one piece, and what searches them."""
-        with self._lock:
-            if self._searcher is None:
+        ready = self._searcher
+        if ready is None:
+            with self._lock:
                 documents = joined(self._pieces)
                 core = _core.transport.DocumentIndex(
                     self._table.vectors, documents.terms, documents.indptr, documents.words, documents.weights
                 )
-                self._pieces, self._searcher = [documents], (documents, core)
-            return self._searcher
+                self._pieces = [documents]
+                self._searcher = ready = documents, core
+        return ready
 
     # --- Storage ---
 

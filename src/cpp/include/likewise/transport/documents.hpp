@@ -1,4 +1,4 @@
-// Documents as bags of words: Word Mover's Distance (Kusner et al. 2015), bounds from below, and exact search with them.
+// Documents as bags of words: Word Mover's Distance (Kusner et al. 2015), bounds from below, and exact search.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,8 +23,8 @@ enum class DocumentDistance {
   centroid,     // between the means
 };
 
-/// The distance of two documents by Euclidean distances of their words' vectors: rows of `vectors` (each of `dim` finite
-/// values), of length one if `normalize`; then a row of zeros is refused. Throws value_error.
+/// The distance of two documents by Euclidean distances of their words' vectors: rows of `vectors` (each of `dim`
+/// finite values), of length one if `normalize`; then a row of zeros is refused. Throws value_error.
 template <class T>
 double document_distance(DocumentDistance kind, span<const T> vectors, std::size_t dim, const Bag& a, const Bag& b,
                          bool normalize);
