@@ -1,8 +1,8 @@
 """Keywords of scientific abstracts by word2vec: train on a corpus at hand, extract, compare with TF-IDF.
 
-    python examples/extract_keywords.py FOLDER
+    python examples/extract_keywords.py FOLDER [EPOCHS]
 
-FOLDER is Inspec's, with Inspec-train-dev.zip. Needs gensim: pip install 'likewise[gensim]'. Takes a minute.
+FOLDER is Inspec's, with Inspec-train-dev.zip. Needs gensim: pip install 'likewise[gensim]'. Ten epochs take a minute.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import likewise as lw
 SHOWN = 5
 
 
-def main(folder: str) -> None:
+def main(folder: str, epochs: str = "10") -> None:
     """Train on all abstracts, and print the keywords of a few."""
     with zipfile.ZipFile(Path(folder) / "Inspec-train-dev.zip") as archive:
         names = sorted(Path(name).stem for name in archive.namelist() if name.endswith(".key"))
@@ -27,7 +27,9 @@ def main(folder: str) -> None:
     analyzer = lw.search.Analyzer(stopwords=None, stem=False)
     tokens = [analyzer(text) for text in texts]
     index = lw.search.Index.build(tokens, analyzer=None)
-    trained = Word2Vec(tokens, vector_size=100, sg=1, hs=0, negative=5, window=10, epochs=10, min_count=1, seed=1)
+    trained = Word2Vec(
+        tokens, vector_size=100, sg=1, hs=0, negative=5, window=10, min_count=1, seed=1, epochs=int(epochs)
+    )
     model = lw.keywords.NegativeSamplingKeywords.from_gensim(trained)
 
     stop = set(lw.search.Analyzer().stopwords) | {word for word in model.vocabulary if len(word) < 3}

@@ -160,7 +160,13 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert len(list((tmp_path / "html" / "_images").glob("whitening-*.png"))) == 2
 
 
-EXAMPLES = {"rank_by_wmd.py", "search_docstrings.py", "train_emo.py", "whiten_sentences.py"}  # each has a test below
+EXAMPLES = {
+    "extract_keywords.py",
+    "rank_by_wmd.py",
+    "search_docstrings.py",
+    "train_emo.py",
+    "whiten_sentences.py",
+}  # each has a test below
 
 
 def test_every_example_program_is_tested() -> None:
@@ -210,6 +216,17 @@ def test_whiten_sentences(data: Path, tmp_path: Path) -> None:
         assert found == pytest.approx([float(value) for value in shown], abs=0.02), k
     assert re.search(r"^k=256 +\(1, 1\) +57\.1[56] +66\.54$", printed, re.M)
     assert "without scores: 128 of 256 components" in printed
+
+
+@pytest.mark.slow
+def test_extract_keywords(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gensim", reason="pip install gensim")
+    if not (data / "inspec").is_dir():
+        pytest.skip(f"no inspec in {data}")
+    printed = run_example("extract_keywords.py", tmp_path, data / "inspec", 1)
+    for kind in ("chosen by people", "by TF-IDF", "by word2vec", "fused"):
+        rows = re.findall(rf"^  {kind}: +(.+)$", printed, re.M)
+        assert len(rows) == 5 and all(len(row.split(", ")) >= 2 for row in rows)
 
 
 @pytest.mark.slow
