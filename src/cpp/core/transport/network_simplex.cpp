@@ -218,20 +218,7 @@ std::size_t NetworkSimplex::entering_column(const T* row, std::size_t i) const {
   if (!(least < potential_[i])) return m_;
   std::size_t j = kernel.first_at_most(row, v, m_, least);
   if (j == m_) return m_;
-  const double cost = static_cast<double>(row[j]);
-  if (potential_[i] - least > tolerance(i, j, cost)) return j;
-  if (std::abs(v[j]) + std::abs(cost) <= 4096 * std::abs(potential_[i])) return m_;
-  // Rounding of numbers far larger than this row's potential: smaller ones may have more to say.
-  std::size_t found = m_;
-  double most = 0;
-  for (j = 0; j < m_; ++j) {
-    const double gain = potential_[i] - (static_cast<double>(row[j]) - v[j]);
-    if (gain > most && gain > tolerance(i, j, static_cast<double>(row[j]))) {
-      most = gain;
-      found = j;
-    }
-  }
-  return found;
+  return potential_[i] - least > tolerance(i, j, static_cast<double>(row[j])) ? j : m_;
 }
 
 void NetworkSimplex::pivot(Index row, Index column, double cost) {
