@@ -173,7 +173,7 @@ void mutate(Input& in, Random& random) {
     case 4:
       in.code.push_back(static_cast<std::uint8_t>(random() % 2));
       if (random() % 2 == 0) in.node.push_back(static_cast<std::uint32_t>(random() % 60));
-      if (random() % 2 == 0 && !in.ptr.empty()) ++in.ptr.back();
+      if (random() % 2 == 0 && !in.ptr.empty() && in.ptr.back() < INT64_MAX) ++in.ptr.back();
       break;
     case 5:
       if (!in.node.empty()) in.node.pop_back();

@@ -176,7 +176,7 @@ inline vec<float> exp(vec<float> x) {
   p = multiply_add<float>(p, r, broadcast(4.99988944e-1f));
   p = multiply_add<float>(p, r, broadcast(9.99999692e-1f));
   p = multiply_add<float>(p, r, broadcast(1.00000007f));
-  const vec<float> e = (vec<float>)((vec<std::int32_t>)p + ((vec<std::int32_t>)z << 23));
+  const vec<float> e = (vec<float>)((vec<std::uint32_t>)p + ((vec<std::uint32_t>)z << 23));
   return low < -86.0f ? vec<float>{} : e;
 }
 inline vec<double> exp(vec<double> x) {
@@ -193,7 +193,7 @@ inline vec<double> exp(vec<double> x) {
   vec<double> p = broadcast(coefficients[0]);
 #pragma GCC unroll 11
   for (std::size_t i = 1; i < 12; ++i) p = multiply_add<double>(p, r, broadcast(coefficients[i]));
-  const vec<double> e = (vec<double>)((vec<std::int64_t>)p + ((vec<std::int64_t>)z << 52));
+  const vec<double> e = (vec<double>)((vec<std::uint64_t>)p + ((vec<std::uint64_t>)z << 52));
   return low < -707.0 ? vec<double>{} : e;
 }
 
