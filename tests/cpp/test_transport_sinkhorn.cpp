@@ -96,6 +96,11 @@ void check_rows(const SinkhornKernels& table) {
       total += (static_cast<double>(cost[j]) - shift) * e[j];
     }
     CHECK(close(kernel.weighted_cost(cost.data(), e.data(), m, shift), total, 1e-12));
+    std::vector<double> columns(m, 0.125);
+    double total_cost = -1;
+    sum = kernel.add_plan(cost.data(), potential.data(), m, shift, scale, own, 0.5, columns.data(), &total_cost);
+    CHECK(close(sum, 0.5 * expected, 1e-12) && close(total_cost, 0.5 * total, 1e-12));
+    for (std::size_t j = 0; j < m; ++j) CHECK(close(columns[j], 0.125 + 0.5 * e[j], 1e-14));
   }
   // A tile: three rows, columns out of order.
   std::vector<C> a = uniform<C>(40, 0, 2), b = uniform<C>(40, 0, 2), c = uniform<C>(40, 0, 2);

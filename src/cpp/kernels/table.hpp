@@ -236,6 +236,9 @@ struct CostKernels {
   /// which the others are 0. potential has kTileColumns numbers.
   void (*fill_tile)(const C* const* rows, std::size_t n_rows, const std::uint32_t* columns, const double* potential,
                     double shift, double scale, const double* own, float* tile);
+  /// columns_j += weight exp(exponent), total_cost = their sum times cost_j - shift. Returns their sum.
+  double (*add_plan)(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
+                     double weight, double* columns, double* total_cost);
 };
 
 template <class T>

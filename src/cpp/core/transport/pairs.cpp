@@ -285,14 +285,10 @@ SinkhornReport Pairs::evaluate(std::vector<double>& phi, std::vector<double>& ga
   for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
     using Rows = std::decay_t<decltype(rows)>;
     const auto& row_kernel = cost_kernels<typename Rows::Value>();
-    std::vector<double> e(m);
     for (std::size_t i = begin; i < end; ++i) {
       if (problem_.a[i] <= 0) continue;
-      const auto* row = rows.row(i);
-      const double sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
-      row_sums[i] = problem_.a[i] * sum;
-      row_costs[i] = problem_.a[i] * row_kernel.weighted_cost(row, e.data(), m, shift_);
-      kernel.add_multiple(e.data(), problem_.a[i], m, partial_.data() + piece * m);
+      row_sums[i] = row_kernel.add_plan(rows.row(i), potential_.data(), m, shift_, scale_, phi[i], problem_.a[i],
+                                        partial_.data() + piece * m, &row_costs[i]);
       if (i % 64 == 0) poll_interrupt();
     }
   });

@@ -16,7 +16,8 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Chosen by times to 1e-6 on Gaussian and clustered clouds of 100 to 4000 points, epsilon 0.1 to 0.001 of the mean cost.
 constexpr double kStepOfEpsilon = 4;      // epsilon falls by this factor from stage to stage
-constexpr double kRange = 20;             // the first epsilon keeps exponents of the costs' spread below this
+constexpr double kRange = 20;             // the first of them keeps exponents of the costs' spread below this
+constexpr double kDirectRange = 60;       // and none is needed where the last one does below this
 constexpr double kStageTolerance = 3e-3;  // of the stages before the last
 constexpr std::size_t kStageIterations = 500;
 constexpr double kGrowth = 2;             // an accelerated step may let the error grow by this factor
@@ -106,7 +107,8 @@ class Solver {
   /// From a large epsilon down to the one asked for: each stage starts where the one before ended.
   void descend() {
     double epsilon = problem_.epsilon;
-    while (epsilon < pairs_.spread() / kRange) epsilon *= kStepOfEpsilon;
+    if (epsilon < pairs_.spread() / kDirectRange)
+      while (epsilon < pairs_.spread() / kRange) epsilon *= kStepOfEpsilon;
     pairs_.rescale(epsilon, phi_, gamma_);
     begin_stage(true);
     for (; epsilon > problem_.epsilon * 1.5; epsilon /= kStepOfEpsilon) {

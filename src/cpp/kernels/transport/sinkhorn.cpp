@@ -152,6 +152,36 @@ double weighted_cost(const C* cost, const double* weights, std::size_t m, double
   return total;
 }
 
+template <class C>
+double add_plan(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
+                double weight, double* columns, double* total_cost) {
+  vec<double> sum{}, costs{};
+  std::size_t j = 0;
+  for (; j + lanes<double> <= m; j += lanes<double>) {
+    const vec<double> c = load_doubles(cost + j) - shift;
+    const vec<double> t = multiply_add<double>(c, broadcast(-scale), load(potential + j) + own);
+    if (greater_bits(t, broadcast(-100.0)) == 0) continue;  // where epsilon is small, most of a row
+    const vec<double> v = exp(t) * weight;
+    sum += v;
+    costs = multiply_add<double>(c, v, costs);
+    store(columns + j, load(columns + j) + v);
+  }
+  double total = sum_lanes<double>(sum), cost_sum = sum_lanes<double>(costs);
+  if (j < m) {
+    const vec<double> c = Tail<C>::load(cost + j, m - j, 0) - shift;
+    const vec<double> v = exp(multiply_add<double>(c, broadcast(-scale),
+                                                   Tail<double>::load(potential + j, m - j, kNothing) + own)) *
+                          weight;
+    for (std::size_t i = 0; i < m - j; ++i) {
+      total += v[i];
+      cost_sum += c[i] * v[i];
+      columns[j + i] += v[i];
+    }
+  }
+  *total_cost = cost_sum;
+  return total;
+}
+
 void add_multiple(const double* values, double factor, std::size_t m, double* sums) {
   std::size_t j = 0;
   for (; j + lanes<double> <= m; j += lanes<double>)
@@ -218,7 +248,7 @@ void squared_distances(const T* x, const double* x_scale, std::size_t n, const T
 template <class C>
 constexpr CostKernels<C> kCost{&max_exponent<C>,  &exponentials<C>,       &max_with<C>,
                                &weighted_cost<C>, &float_exponentials<C>, &find_above<C>,
-                               &fill_tile<C>};
+                               &fill_tile<C>,     &add_plan<C>};
 template <class T>
 constexpr PointKernels<T> kPoints{&squared_distances<T>};
 
