@@ -110,7 +110,6 @@ Outcome run_one(const Input& in) {
     if (sound(in)) finding("a full binary tree was refused");
     return kRefused;
   }
-  if (!sound(in)) finding("what is no full binary tree was accepted");
   const std::size_t n = in.n_words, dim = 3;
   std::vector<double> vectors(n * dim), theta((n - 1) * dim), found(n);
   for (std::size_t i = 0; i < vectors.size(); ++i) vectors[i] = std::sin(static_cast<double>(i));
@@ -118,6 +117,7 @@ Outcome run_one(const Input& in) {
   std::vector<std::int64_t> of(n), given(n, static_cast<std::int64_t>(n / 2));
   for (std::size_t i = 0; i < n; ++i) of[i] = static_cast<std::int64_t>(i);
   log_probabilities(TreeModel<double>{vectors.data(), theta.data(), n, dim, paths}, of, given, found.data(), 1);
+  if (!sound(in)) finding("what is no full binary tree was accepted");
   double sum = 0;
   for (const double value : found) sum += std::exp(value);
   if (!(std::abs(sum - 1) < 1e-12)) finding("probabilities do not sum up to 1");
