@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from .texts import Bag, candidate_ids, check_counts, check_tokens, known_ids, of
 from .vocabulary import Vocabulary
 
 
-class KeywordModel:
+class KeywordModel(ABC):
     """Scores words by how well they predict a text; the kinds differ in what gives them log p(u | w)."""
 
     KIND: ClassVar[str]
@@ -353,8 +354,9 @@ class KeywordModel:
         return cls._from_container(container)
 
     @classmethod
+    @abstractmethod
     def _from_container(cls, container: Any) -> Any:
-        raise NotImplementedError
+        """The model in a container, whose author nobody knows."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         data = persistence.to_bytes(self.KIND, "1", self._params(), self._arrays())
