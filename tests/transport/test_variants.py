@@ -269,6 +269,14 @@ def test_partial_extrapolation_is_dropped_where_it_does_harm() -> None:
     assert partial(a, b, x=x, y=y, mass=mass, epsilon=epsilon, tol=1e-8, max_iter=1000).converged
 
 
+def test_partial_results_have_no_gradient_by_the_weights() -> None:
+    found = partial(None, None, x=np.arange(3.0)[:, None], y=np.arange(4.0)[:, None], mass=0.5, epsilon=0.1)
+    for wrt in ("a", "b"):
+        with pytest.raises(ValueError, match=f"wrt: expected 'x', 'y' or 'cost' for a partial problem, got '{wrt}'"):
+            found.gradient(wrt)
+    assert found.gradient("x").shape == (3, 1)
+
+
 def test_partial_of_no_mass() -> None:
     r = partial(A, B, COST, mass=0, epsilon=0.1)
     assert r.converged and r.cost == r.mass == 0 and not r.plan.dense().any()

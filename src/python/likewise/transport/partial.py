@@ -102,7 +102,7 @@ def partial(
     if absolute == 0:
         absolute = float(epsilon)
     dtype = np.result_type(ground.dtype, *(w.dtype for w in (left, right) if w.dtype is not None))
-    problem = Problem(ground, left.values, right.values, 1.0, absolute, dtype)
+    problem = Problem(ground, left.values, right.values, 1.0, absolute, dtype, partial=True)
     return _entropic(problem, total, settings)
 
 

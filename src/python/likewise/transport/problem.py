@@ -145,6 +145,7 @@ class Problem:
     dtype: np.dtype[Any]
     rho_a: float = math.inf
     rho_b: float = math.inf
+    partial: bool = False  # the marginals are at most a and b
 
     @property
     def shape(self) -> tuple[int, int]:

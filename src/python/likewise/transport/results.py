@@ -118,13 +118,15 @@ class TransportResult:
         Raises
         ------
         ValueError
-            ``'x'`` or ``'y'`` of a problem that was given by its cost matrix.
+            ``'x'`` or ``'y'`` of a problem that was given by its cost matrix; ``'a'`` or ``'b'`` of a partial one.
         """
         wrt = check_choice(wrt, "wrt", ("x", "y", "a", "b", "cost"))
         problem = self.plan.problem
         if wrt == "cost":
             return self.plan.dense()
         if wrt in ("a", "b"):
+            if problem.partial:
+                raise ValueError(f"wrt: expected 'x', 'y' or 'cost' for a partial problem, got {wrt!r}")
             return weight_gradient(problem, self.potentials, second=wrt == "b").astype(problem.dtype)
         if problem.ground.x is None:
             raise ValueError(f"wrt: expected 'a', 'b' or 'cost' for a problem given by its cost, got {wrt!r}")
