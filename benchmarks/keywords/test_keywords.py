@@ -14,6 +14,7 @@ from benchmarks.measure import Contestant, Scale
 from benchmarks.references.keywords_numpy import Tree, scores, scores_by_pairs, softmax_log_sums
 from benchmarks.results import OURS, Record
 from likewise.keywords import Word2VecKeywords
+from likewise.keywords.texts import Bag
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -93,29 +94,38 @@ def test_tree(kind: str, made: dict[str, Any], scale: Scale, contest: Contest, r
     record(found)
 
 
-def test_negative_sampling(made: dict[str, Any], contest: Contest, record: Keep) -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+def test_negative_sampling(together: bool, made: dict[str, Any], scale: Scale, contest: Contest, record: Keep) -> None:
+    """Texts one by one, and many in one call, where the words that they share are normalised once (by numpy too)."""
     model = Word2VecKeywords.from_gensim(made["softmax"])
     arrays = model._arrays()
     x, o = arrays["vectors"], arrays["output_vectors"]
     q = arrays["counts"] ** 0.75
     bias = np.log(q / q.sum()).astype(np.float32)
+    documents = [document.words for document in corpora.inspec()[1][: 50 if together and not scale.quick else 5]]
+    bags_of = bags(model, documents)
 
-    def by_numpy(item: tuple[Any, Any]) -> Any:
-        ids, counts = item
-        sums = softmax_log_sums(x[ids], o, bias)
-        return x[ids] @ (counts @ o[ids]) + counts @ bias[ids] - counts.sum() * sums
+    def by_numpy(texts: list[tuple[Any, Any]]) -> list[Any]:
+        words = np.unique(np.concatenate([ids for ids, _ in texts]))
+        sums = softmax_log_sums(x[words], o, bias)
+        return [
+            x[ids] @ (counts @ o[ids]) + counts @ bias[ids] - counts.sum() * sums[np.searchsorted(words, ids)]
+            for ids, counts in texts
+        ]
 
-    items = bags(model, [document.words for document in corpora.inspec()[1][:5]])
-    for ids, counts in items:
-        np.testing.assert_allclose(model.score(ids, counts)[1], by_numpy((ids, counts)), rtol=1e-4)
+    def by_model(texts: list[tuple[Any, Any]]) -> list[Any]:
+        return model._scores([(Bag(ids, counts.astype(float)), ids) for ids, counts in texts], True, False, 1)
+
+    items = [bags_of] if together else [[bag] for bag in bags_of]
+    for item in items:
+        for ours, theirs in zip(by_model(item), by_numpy(item), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    n_distinct = np.mean([len(ids) for ids, _ in bags_of])
     found = contest(
         "keywords, negative sampling",
-        f"abstracts: V {model.n_words}, {np.mean([len(ids) for ids, _ in items]):.0f} distinct words",
-        [
-            Contestant(OURS, lambda item: model.score(item[0], item[1], n_threads=1), items),
-            Contestant("numpy", by_numpy, items),
-        ],
-        unit="ms a text",
+        f"abstracts, {'50 in a call' if together else 'one by one'}: V {model.n_words}, {n_distinct:.0f} distinct words",
+        [Contestant(OURS, by_model, items), Contestant("numpy", by_numpy, items)],
+        unit="ms a call",
         factor=1e3,
     )
     found.compare(">= 2x numpy", 2, "numpy")

@@ -82,10 +82,13 @@ def scores(tree: Tree, words: NDArray[np.int64], counts: NDArray[Any], candidate
 
 
 def softmax_log_sums(vectors: NDArray[Any], outputs: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
-    """For each row of `vectors` the log of the sum over all outputs of exp(x . o + bias)."""
-    logits = vectors @ outputs.T
-    logits += bias
-    top = logits.max(axis=1, keepdims=True)
-    logits -= top
-    np.exp(logits, out=logits)
-    return np.log(logits.sum(axis=1)) + top[:, 0]
+    """For each row of `vectors` the log of the sum over all outputs of exp(x . o + bias); 512 rows at a time."""
+    found = []
+    for start in range(0, len(vectors), 512):
+        logits = vectors[start : start + 512] @ outputs.T
+        logits += bias
+        top = logits.max(axis=1, keepdims=True)
+        logits -= top
+        np.exp(logits, out=logits)
+        found.append(np.log(logits.sum(axis=1)) + top[:, 0])
+    return np.concatenate(found)

@@ -221,6 +221,27 @@ std::vector<double> log_sums(const SoftmaxModel<T>& model, const std::int64_t* w
   return lse;
 }
 
+/// The log sums of words, each computed once however often it is asked for: they cost a pass over the vocabulary, and
+/// do not depend on the text.
+class LogSums {
+ public:
+  template <class T>
+  LogSums(const SoftmaxModel<T>& model, span<const std::int64_t> words, unsigned n_threads)
+      : words_(words.begin(), words.end()) {
+    std::sort(words_.begin(), words_.end());
+    words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
+    values_ = log_sums(model, words_.data(), words_.size(), n_threads);
+  }
+
+  double operator[](std::int64_t word) const {
+    return values_[static_cast<std::size_t>(std::lower_bound(words_.begin(), words_.end(), word) - words_.begin())];
+  }
+
+ private:
+  std::vector<std::int64_t> words_;
+  std::vector<double> values_;
+};
+
 }  // namespace
 
 void check_paths(const Paths& paths, std::size_t n_words) {
@@ -328,6 +349,7 @@ void scores(const TreeModel<T>& model, const Texts& texts, bool self_term, doubl
 
 template <class T>
 void scores(const SoftmaxModel<T>& model, const Texts& texts, bool self_term, double* out, unsigned n_threads) {
+  const LogSums lse(model, texts.candidates, n_threads);
   struct Nothing {};
   over_texts<Nothing>(texts, n_threads, [&](std::size_t t, Nothing&) {
     const std::size_t begin = entry(texts.text_ptr, t), end = entry(texts.text_ptr, t + 1);
@@ -342,14 +364,13 @@ void scores(const SoftmaxModel<T>& model, const Texts& texts, bool self_term, do
       bias += texts.counts[i] * model.bias[word];
       length += texts.counts[i];
     }
-    const std::vector<double> lse = log_sums(model, candidates, n, n_threads);
     const auto counts = self_term ? std::vector<std::pair<std::int64_t, double>>{} : sorted_counts(texts, begin, end);
     std::vector<double> others(model.dim);
     for (std::size_t i = 0; i < n; ++i) {
       const auto word = static_cast<std::size_t>(candidates[i]);
       const T *x = model.vectors + word * model.dim, *o = model.outputs + word * model.dim;
       const double own = self_term ? 0 : count_of(counts, candidates[i]);
-      double sum = bias - own * model.bias[word] - (length - own) * lse[i];
+      double sum = bias - own * model.bias[word] - (length - own) * lse[candidates[i]];
       for (std::size_t c = 0; c < model.dim; ++c)
         sum += static_cast<double>(x[c]) * (output[c] - own * static_cast<double>(o[c]));
       out[from + i] = own == length ? 0 : sum;
@@ -369,15 +390,10 @@ void log_probabilities(const TreeModel<T>& model, span<const std::int64_t> of, s
 template <class T>
 void log_probabilities(const SoftmaxModel<T>& model, span<const std::int64_t> of, span<const std::int64_t> given,
                        double* out, unsigned n_threads) {
-  std::vector<std::int64_t> words(given.begin(), given.end());
-  std::sort(words.begin(), words.end());
-  words.erase(std::unique(words.begin(), words.end()), words.end());
-  const std::vector<double> lse = log_sums(model, words.data(), words.size(), n_threads);
+  const LogSums lse(model, given, n_threads);
   for (std::size_t i = 0; i < of.size; ++i) {
     const auto u = static_cast<std::size_t>(of[i]), w = static_cast<std::size_t>(given[i]);
-    const auto at = std::lower_bound(words.begin(), words.end(), given[i]) - words.begin();
-    out[i] = dot(model.vectors + w * model.dim, model.outputs + u * model.dim, model.dim) + model.bias[u] -
-             lse[static_cast<std::size_t>(at)];
+    out[i] = dot(model.vectors + w * model.dim, model.outputs + u * model.dim, model.dim) + model.bias[u] - lse[given[i]];
   }
 }
 
