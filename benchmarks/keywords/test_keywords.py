@@ -120,10 +120,11 @@ def test_negative_sampling(together: bool, made: dict[str, Any], scale: Scale, c
     for item in items:
         for ours, theirs in zip(by_model(item), by_numpy(item), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    texts = f"abstracts, {len(bags_of)} in a call" if together else "abstracts, one by one"
     n_distinct = np.mean([len(ids) for ids, _ in bags_of])
     found = contest(
         "keywords, negative sampling",
-        f"abstracts, {'50 in a call' if together else 'one by one'}: V {model.n_words}, {n_distinct:.0f} distinct words",
+        f"{texts}: V {model.n_words}, {n_distinct:.0f} distinct words",
         [Contestant(OURS, by_model, items), Contestant("numpy", by_numpy, items)],
         unit="ms a call",
         factor=1e3,
