@@ -9,7 +9,7 @@ _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_C
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
-    from . import errors, keywords, matrices, persistence, projection, search, transport, whitening
+    from . import decoding, errors, keywords, matrices, persistence, projection, search, transport, whitening
     from ._info import info
     from .persistence import load
 else:
@@ -31,6 +31,7 @@ else:
 
 
 _LAZY = {
+    "decoding": ".decoding",
     "errors": ".errors",
     "info": "._info:info",
     "keywords": ".keywords",
@@ -45,6 +46,7 @@ _LAZY = {
 
 __all__ = [
     "__version__",
+    "decoding",
     "errors",
     "info",
     "keywords",

@@ -1,7 +1,8 @@
-"""The EMO loss and Sinkhorn's distance as differentiable functions of PyTorch.
+"""The EMO loss, Sinkhorn's distance and the self-terminating heads as differentiable functions of PyTorch.
 
-CPU tensors of float32 and float64 are read where they lie and go through the native code; float16, bfloat16 and tensors
-on other devices go through the same formulas in operations of torch.
+For EMO and Sinkhorn, CPU tensors of float32 and float64 are read where they lie and go through the native code;
+float16, bfloat16 and tensors on other devices go through the same formulas in operations of torch, as the heads always
+do.
 """
 
 try:
@@ -11,6 +12,15 @@ except ImportError as error:
 
 from .emo import EMOLoss, emo_loss
 from .fused import fused_linear_emo_loss
+from .heads import nll, non_monotonic_self_terminating, self_terminating
 from .sinkhorn import sinkhorn
 
-__all__ = ["EMOLoss", "emo_loss", "fused_linear_emo_loss", "sinkhorn"]
+__all__ = [
+    "EMOLoss",
+    "emo_loss",
+    "fused_linear_emo_loss",
+    "nll",
+    "non_monotonic_self_terminating",
+    "self_terminating",
+    "sinkhorn",
+]
