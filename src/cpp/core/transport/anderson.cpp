@@ -4,37 +4,12 @@
 #include <cmath>
 
 #include "core/dispatch.hpp"
+#include "core/transport/cholesky.hpp"
 
 namespace likewise::transport {
 namespace {
 
 constexpr double kRidge = 1e-10;  // of the normalised Gram matrix: float32 differences carry no more
-
-/// Solves (gram + ridge) x = right side in place by Cholesky's factorisation, both scaled to a unit diagonal.
-void solve(std::vector<double> gram, std::size_t stride, std::size_t k, double* x) {
-  std::vector<double> scale(k);
-  for (std::size_t i = 0; i < k; ++i) {
-    const double diagonal = gram[i * stride + i];
-    scale[i] = diagonal > 0 ? 1 / std::sqrt(diagonal) : 0;
-    x[i] *= scale[i];
-  }
-  for (std::size_t i = 0; i < k; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) {
-      double sum = i == j ? 1 + kRidge : gram[i * stride + j] * scale[i] * scale[j];
-      for (std::size_t l = 0; l < j; ++l) sum -= gram[i * stride + l] * gram[j * stride + l];
-      gram[i * stride + j] = i == j ? std::sqrt(std::max(sum, kRidge)) : sum / gram[j * stride + j];
-    }
-  }
-  for (std::size_t i = 0; i < k; ++i) {
-    for (std::size_t l = 0; l < i; ++l) x[i] -= gram[i * stride + l] * x[l];
-    x[i] /= gram[i * stride + i];
-  }
-  for (std::size_t i = k; i-- > 0;) {
-    for (std::size_t l = i + 1; l < k; ++l) x[i] -= gram[l * stride + i] * x[l];
-    x[i] /= gram[i * stride + i];
-  }
-  for (std::size_t i = 0; i < k; ++i) x[i] *= scale[i];
-}
 
 }  // namespace
 
@@ -69,7 +44,8 @@ void Anderson::step(span<double> x, span<const double> image, double reach) {
   kernel.products(residual_differences_.data(), count_, scratch_.data(), size_, theta_.data());
   for (std::size_t k = 0; k < count_; ++k) gram_[at * memory_ + k] = gram_[k * memory_ + at] = theta_[k];
   kernel.products(residual_differences_.data(), count_, weighted_.data(), size_, theta_.data());
-  solve(gram_, memory_, count_, theta_.data());
+  factors_ = gram_;
+  solve_scaled(factors_, memory_, count_, kRidge, theta_.data());
   kernel.subtract(image_differences_.data(), count_, theta_.data(), size_, x.data);
   double farthest = 0;
   for (std::size_t j = 0; j < size_; ++j) farthest = std::max(farthest, std::abs(x[j] - image[j]));

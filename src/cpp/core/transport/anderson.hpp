@@ -28,7 +28,7 @@ class Anderson {
   std::size_t count_ = 0, next_ = 0;  // differences kept; where the next one goes
   bool has_last_ = false;
   std::vector<float> residual_differences_, image_differences_;
-  std::vector<double> last_residual_, last_image_, weighted_, scratch_, gram_, theta_;
+  std::vector<double> last_residual_, last_image_, weighted_, scratch_, gram_, factors_, theta_;
 };
 
 }  // namespace likewise::transport

@@ -12,6 +12,7 @@ namespace {
 constexpr double kNothing = -1e300;  // an exponent whose exponential is 0
 constexpr double kLight = 1e-200;    // columns of less weight take no part in the passes
 constexpr double kSafe = 1e200;      // sums within this factor of 1 are good
+constexpr double kLeastSum = 1e-20;  // of a row: exponents below -100 are left out, and may count where it is less
 constexpr double kFloatLight = 1e-25, kFloatSafe = 1e25;  // the same for float32
 constexpr std::size_t kFlush = 128;  // rows after which float32 sums go to float64: longer ones stall near 1e-6
 
@@ -112,7 +113,7 @@ double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, s
     for (std::size_t i = begin; i < end; ++i) {
       const auto* row = rows.row(i);
       double sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
-      if (!is_safe(sum)) {
+      if (!(sum > kLeastSum && sum < kSafe)) {
         phi[i] = -row_kernel.max_exponent(row, potential_.data(), m, shift_, scale_);
         sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
       }
@@ -150,6 +151,27 @@ double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, s
   }
   if (!safe) column_potentials(phi, image);
   return error / mass_;
+}
+
+void Pairs::overlaps(const std::vector<double>& gamma, const std::vector<double>& phi, std::vector<double>& out) {
+  const kernels::SinkhornKernels& kernel = kernel_table().sinkhorn;
+  const std::size_t m = gamma.size();
+  for (std::size_t j = 0; j < m; ++j) potential_[j] = problem_.b[j] > kLight ? gamma[j] + log_b_[j] : kNothing;
+  std::fill(out.begin(), out.end(), 0.0);
+  std::vector<double> e(m);
+  std::visit(
+      [&](const auto& c) {
+        auto rows = rows_of(c);
+        const auto& row_kernel = cost_kernels<typename decltype(rows)::Value>();
+        for (std::size_t i = 0; i < phi.size(); ++i) {
+          if (i % 16 == 0) poll_interrupt();
+          if (problem_.a[i] <= 0) continue;
+          row_kernel.exponentials(rows.row(i), potential_.data(), m, shift_, scale_, phi[i], e.data());
+          for (std::size_t j = 0; j < m; ++j)
+            if (e[j] > 0) kernel.add_multiple(e.data(), problem_.a[i] * e[j], j + 1, out.data() + j * m);
+        }
+      },
+      problem_.cost);
 }
 
 const std::vector<double>& Pairs::potential_of(const std::vector<double>& gamma) {

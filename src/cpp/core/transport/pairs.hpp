@@ -54,6 +54,10 @@ class Pairs {
   std::size_t stride() const { return padded(problem_.b.size); }
   static std::size_t padded(std::size_t m) { return (m + kernels::kPad - 1) / kernels::kPad * kernels::kPad; }
 
+  /// out_jk = sum_i a_i p_ij p_ik for k <= j, rows of m numbers: p_i is row i of the plan that `pass` has given phi for,
+  /// as shares of its sum.
+  void overlaps(const std::vector<double>& gamma, const std::vector<double>& phi, std::vector<double>& out);
+
   /// Where b is 0 or close to it, passes leave gamma alone: sets it there from phi.
   void complete(const std::vector<double>& phi, std::vector<double>& gamma);
 

@@ -7,6 +7,7 @@
 
 #include "core/thread_pool.hpp"
 #include "core/transport/anderson.hpp"
+#include "core/transport/newton.hpp"
 #include "core/transport/pairs.hpp"
 #include "core/transport/scaling.hpp"
 
@@ -17,14 +18,20 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Chosen by times to 1e-6 on Gaussian and clustered clouds of 100 to 4000 points, epsilon 0.1 to 0.001 of the mean cost.
 constexpr double kStepOfEpsilon = 4;      // epsilon falls by this factor from stage to stage
 constexpr double kRange = 20;             // the first of them keeps exponents of the costs' spread below this
-constexpr double kDirectRange = 60;       // and none is needed where the last one does below this
-constexpr double kStageTolerance = 3e-3;  // of the stages before the last
+constexpr double kDirectRange = 150;      // and none is needed where the last one does below this
+constexpr double kStageTolerance = 3e-3;  // of the stages before the last, and a share of what one of n or m points weighs:
+constexpr double kStageShare = 0.1;       // a point in the wrong place is slow to move at a smaller epsilon
 constexpr std::size_t kStageIterations = 500;
 constexpr double kGrowth = 2;             // an accelerated step may let the error grow by this factor
 constexpr double kFirstReach = 4, kLeastReach = 0.1, kMostReach = 50;  // how far an accelerated step may go
 constexpr std::size_t kMostPause = 63;    // plain steps between accelerated ones that keep failing
 constexpr double kFloatTolerance = 3e-7;  // what float32 kernels reach
 constexpr std::size_t kPatience = 100;    // iterations without progress after which float32 is given up
+constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t kMostNewton = 512;  // columns for which Newton's method is worth its m^3
+constexpr std::size_t kBeforeNewton = 40, kNewtonSteps = 100;
+constexpr double kSteep = 0.5;            // a step of Newton's method may leave this much of the slope, or, if it is a
+constexpr double kOvershoot = 0.1;        // whole one, this much of the slope down
 constexpr double kMargin = 6;             // potentials may move by half of it before tiles are made anew
 constexpr double kCalm = 0.3;             // the error below which tiles are worth making
 constexpr double kSparse = 0.12;          // the share of pairs that count below which they are
@@ -43,7 +50,9 @@ class Solver {
         image_(problem.b.size),
         plain_image_(options.anderson > 0 ? problem.b.size : 0) {
     if (options.anderson > 0) anderson_ = std::make_unique<Anderson>(options.anderson, problem.b);
-    const std::size_t pairs = phi_.size() * gamma_.size();
+    const std::size_t pairs = phi_.size() * gamma_.size(), m = gamma_.size();
+    if (anderson_ && m <= kMostNewton && std::isinf(problem.rho_a) && std::isinf(problem.rho_b))
+      before_newton_ = kBeforeNewton + m * m / phi_.size() / 2;
     const bool points = problem.cost.index() >= 2;
     most_stored_ = points ? kMostOfPoints : std::numeric_limits<std::size_t>::max();
     dense_fits_ = phi_.size() * pairs_.stride() <= most_stored_;
@@ -106,13 +115,15 @@ class Solver {
 
   /// From a large epsilon down to the one asked for: each stage starts where the one before ended.
   void descend() {
+    const double points = static_cast<double>(std::max(phi_.size(), gamma_.size()));
+    const double stage_tolerance = std::min(kStageTolerance, kStageShare / points);
     double epsilon = problem_.epsilon;
     if (epsilon < pairs_.spread() / kDirectRange)
       while (epsilon < pairs_.spread() / kRange) epsilon *= kStepOfEpsilon;
     pairs_.rescale(epsilon, phi_, gamma_);
     begin_stage(true);
     for (; epsilon > problem_.epsilon * 1.5; epsilon /= kStepOfEpsilon) {
-      iterate(std::max(kStageTolerance, options_.tolerance), kStageIterations);
+      iterate(std::max(stage_tolerance, options_.tolerance), kStageIterations);
       pairs_.rescale(epsilon / kStepOfEpsilon, phi_, gamma_);
       begin_stage(false);
     }
@@ -224,6 +235,7 @@ class Solver {
     double last_error = kInfinity, best_error = kInfinity, reach = kFirstReach;
     std::size_t best_iteration = n_iterations_, pause = 0, next_pause = 0;
     met_ = false;
+    std::size_t newton_at = before_newton_ == kNever ? kNever : n_iterations_ + before_newton_;
     while (n_iterations_ < end) {
       poll_interrupt();
       const double error = iteration(last_error);
@@ -241,6 +253,15 @@ class Solver {
         take_row_potentials();
         exact_only_ = true;
         begin_stage(false);
+      }
+      if (n_iterations_ >= newton_at && n_iterations_ < end) {
+        take_row_potentials();
+        if (newton(tolerance, end)) return;
+        newton_at = n_iterations_ + before_newton_;
+        anderson_->restart();
+        accelerated = false;
+        last_error = kInfinity;
+        continue;
       }
       if (!anderson_ || pause > 0) {
         gamma_.swap(image_);
@@ -265,6 +286,49 @@ class Solver {
     take_row_potentials();
   }
 
+  /// Newton's method, with a search along each step: whether it has met the tolerance, or used up the iterations.
+  bool newton(double tolerance, std::size_t end) {
+    Newton method(pairs_);
+    std::vector<double> step(gamma_.size()), from;
+    double error = exact_iteration();
+    for (std::size_t k = 0; k < kNewtonSteps; ++k) {
+      if (error <= tolerance) {
+        gamma_.swap(image_);
+        met_ = true;
+        return true;
+      }
+      method.find_step(gamma_, phi_, image_, step);
+      const double slope = method.slope(gamma_, image_, step);
+      if (!(slope > 0)) return false;
+      from = gamma_;
+      double low = 0, high = 2, gained = 0;  // the dual has grown by at least so much at `low`
+      for (double at = 1;; at = (low + high) / 2) {
+        if (n_iterations_ == end) return true;
+        for (std::size_t j = 0; j < gamma_.size(); ++j) gamma_[j] = from[j] + at * step[j];
+        error = exact_iteration();
+        // The dual is concave: it has grown by at least this, and its slope is largest at `low`.
+        const double left = method.slope(gamma_, image_, step), growth = gained + (at - low) * left;
+        if (left > kSteep * slope && at < 1) {
+          low = at;
+          gained = growth;
+        } else if (growth > 0 || (at == 1 && left > -kOvershoot * slope)) {
+          break;
+        } else {
+          high = at;
+        }
+        if (high - low < 1e-12 * high) return false;
+      }
+    }
+    return false;
+  }
+
+  double exact_iteration() {
+    poll_interrupt();
+    const double error = pairs_.pass(gamma_, phi_, image_);
+    history_[n_iterations_++] = error;
+    return error;
+  }
+
   const SinkhornProblem& problem_;
   const SinkhornOptions& options_;
   const span<double> history_;
@@ -274,7 +338,7 @@ class Solver {
   std::unique_ptr<DenseKernel> dense_;
   std::unique_ptr<Tiles> tiles_;
   Engine engine_ = Engine::exact;
-  std::size_t n_iterations_ = 0, most_stored_;
+  std::size_t n_iterations_ = 0, most_stored_, before_newton_ = kNever;
   bool built_ = false, met_ = false, dense_fits_, exact_only_;
 };
 
