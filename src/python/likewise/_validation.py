@@ -221,14 +221,15 @@ def check_array(
     exactly representable. Lists, frames, anything with `__array__` and CPU DLPack producers are taken. NaN and infinity
     are refused unless `finite=False`. `n_features`: the number of columns that `owner` was fitted with.
     """
-    array = _to_float(_to_ndarray(value, name), value, name)
+    given = _to_ndarray(value, name)
+    array = _to_float(given, value, name)
     _check_shape(array, name, ndim, min_rows)
     if n_features is not None and array.shape[1] != n_features:
         raise ValueError(
             f"{name}: X has {array.shape[1]} features, but {owner} is expecting {n_features} features as input"
         )
     array = _canonical(array, array.dtype.newbyteorder("="), name)
-    if finite:
+    if finite and given.dtype.kind not in "biu":
         _check_finite(array, name)
     return array
 
@@ -253,7 +254,8 @@ def check_indices(
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     if array.ndim != ndim:
         raise ValueError(f"{name}: expected a {ndim}-D array of integers, got shape {array.shape}")
-    if array.size and (int(array.min()) < low or int(array.max()) > high):
+    in_range = n is None and array.dtype == dtype  # nothing else fits the type
+    if array.size and not in_range and (int(array.min()) < low or int(array.max()) > high):
         position = int(np.argmax((array < low) | (array > high)))
         raise _index_error(name, int(array.flat[position]), n, dtype, position, array.shape)
     return _canonical(array, np.dtype(dtype), name)
@@ -354,7 +356,8 @@ def _to_float(array: NDArray[Any], value: object, name: str) -> NDArray[Any]:
     if kind in "biu":
         check_size(array.size, 8, name)
         converted = array.astype(np.float64)
-        if kind != "b" and array.dtype.itemsize == 8 and array.size:
+        wide = kind != "b" and array.dtype.itemsize == 8 and array.size > 0
+        if wide and not (array.min() >= -(2**53) and array.max() <= 2**53):
             # 2^63 and 2^64 are no values of the integer types: casting them back would be undefined.
             in_range = converted < (2.0**63 if kind == "i" else 2.0**64)
             exact = in_range & (np.where(in_range, converted, 0).astype(array.dtype) == array)

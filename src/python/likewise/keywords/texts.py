@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,4 @@ def candidate_ids(vocabulary: Vocabulary, candidates: object, missing: str) -> N
 
 
 def offsets(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-    ends = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([len(part) for part in parts], out=ends[1:])
-    return ends
+    return np.fromiter(accumulate(map(len, parts), initial=0), np.int64, len(parts) + 1)
