@@ -95,13 +95,24 @@ inline void exponential_tile(const T* const* rows, const T* biases, std::size_t 
   }
 }
 
+/// Asks for the rows of the next tile while this one is multiplied: the vocabulary is larger than the caches.
+template <class T>
+inline void fetch(const T* const* rows, std::size_t dim) {
+  constexpr std::size_t kLine = 64 / sizeof(T);
+  for (std::size_t r = 0; r < kRows; ++r)
+    for (std::size_t c = 0; c < dim; c += kLine) __builtin_prefetch(rows[r] + c);
+}
+
 template <class T, std::size_t P>
 void sum_exponentials(const T* const* rows, const T* biases, std::size_t n_rows, std::size_t dim, const T* panel,
                       T* largest, T* sums) {
   vec<T> tops[P], found[P] = {};
   for (vec<T>& top : tops) top = broadcast(T(-1e30));
   std::size_t r = 0;
-  for (; r + kRows <= n_rows; r += kRows) exponential_tile<T, P, kRows>(rows + r, biases + r, dim, panel, tops, found);
+  for (; r + kRows <= n_rows; r += kRows) {
+    if (r + 2 * kRows <= n_rows) fetch(rows + r + kRows, dim);
+    exponential_tile<T, P, kRows>(rows + r, biases + r, dim, panel, tops, found);
+  }
   for (; r < n_rows; ++r) exponential_tile<T, P, 1>(rows + r, biases + r, dim, panel, tops, found);
   for (std::size_t p = 0; p < P; ++p) {
     store(largest + p * lanes<T>, tops[p]);
