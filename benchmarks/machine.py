@@ -11,7 +11,8 @@ from typing import Any
 
 PACKAGES = (
     "likewise", "numpy", "bm25s", "numba", "tantivy", "rank_bm25", "pyterrier_pisa", "PyStemmer", "safetensors",
-    "pyarrow", "Cython", "scikit-learn", "scipy", "faiss-cpu",
+    "pyarrow", "Cython", "scikit-learn", "scipy", "faiss-cpu", "POT", "ott-jax",
+    "geomloss", "EMOLoss", "gensim", "sympy", "python-flint", "torch", "transformers",
 )  # fmt: skip
 
 
