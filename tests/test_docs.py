@@ -126,6 +126,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.whitening",
         "likewise.keywords",
         "likewise.matrices",
+        "likewise.adversarial",
         "likewise.integrations.gensim",
         "likewise.integrations.matplotlib",
         "likewise.integrations.torch",

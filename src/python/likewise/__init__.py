@@ -9,6 +9,7 @@ _level: str = _core.dispatch.level()  # first: raises if this CPU, or LIKEWISE_C
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
+    from . import adversarial as adversarial  # not in __all__: a star would import torch
     from . import decoding, errors, keywords, matrices, persistence, projection, search, transport, whitening
     from ._info import info
     from .persistence import load
@@ -27,10 +28,11 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *_LAZY})
 
 
 _LAZY = {
+    "adversarial": ".adversarial",
     "decoding": ".decoding",
     "errors": ".errors",
     "info": "._info:info",

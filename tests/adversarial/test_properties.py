@@ -1,0 +1,522 @@
+"""What must hold for every model: gradients, norms, padding, weights, and what is left untouched."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="pip install torch")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from torch import nn  # noqa: E402
+
+from likewise.adversarial import Adversary, adversarial_training, attack, gradient_penalty, perturb_rows  # noqa: E402
+
+from .models import (  # noqa: E402
+    Classifier,
+    assert_close,
+    batch,
+    ce,
+    gradient_at,
+    gradients,
+    input_gradient,
+    losses,
+    sum_of,
+)
+
+SHAPES = {"sample": (1, 2), "token": (2,), "batch": (0, 1, 2)}
+
+
+def unit(g: Any, norm: str) -> Any:
+    return g / (g.square().sum(dim=SHAPES[norm], keepdim=True).sqrt() + 1e-12)
+
+
+def project(delta: Any, epsilon: float, norm: str) -> Any:
+    length = delta.square().sum(dim=SHAPES[norm], keepdim=True).sqrt()
+    return torch.where(length > epsilon, delta * epsilon / length, delta)
+
+
+@pytest.mark.parametrize("norm", ["sample", "token", "batch"])
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.0, 1.0), (0.3, 2.0), (1.0, 0.0)])
+def test_fgm_is_its_formula(norm: str, weights: tuple[float, float]) -> None:
+    model = Classifier()
+    ids, labels = batch()
+    before = model.embedding.weight.detach().clone()
+    step = Adversary(model.embedding, epsilon=0.4, norm=norm, clean_weight=weights[0], adv_weight=weights[1]).backward(
+        ce(model, ids, labels)
+    )
+    delta = 0.4 * unit(input_gradient(model, ids, labels), norm)
+    parts = gradient_at(model, ids, labels), gradient_at(model, ids, labels, delta)
+    assert_close(gradients(model), sum_of((weights[0], parts[0]), (weights[1], parts[1])))
+    assert torch.equal(model.embedding.weight, before)
+    if weights[1]:
+        assert step.perturbation_norm.item() == pytest.approx(0.4)
+        expected = losses(model, model.embedding(ids) + delta, labels).mean().item()
+        assert step.adversarial_loss.item() == pytest.approx(expected, rel=1e-8)
+    else:
+        assert step.adversarial_loss is None and step.perturbation_norm == 0
+
+
+@pytest.mark.parametrize("norm", ["sample", "token", "batch"])
+@pytest.mark.parametrize(("steps", "alpha"), [(1, None), (3, None), (3, 0.25)])
+def test_pgd_is_its_formula(norm: str, steps: int, alpha: float | None) -> None:
+    model = Classifier(seed=1)
+    ids, labels = batch(1)
+    Adversary(model.embedding, "pgd", 0.4, norm=norm, steps=steps, alpha=alpha).backward(ce(model, ids, labels))
+    delta: Any = torch.zeros(5, 4, 6, dtype=torch.float64)
+    for _ in range(steps):
+        g = input_gradient(model, ids, labels, delta)
+        delta = project(delta + (alpha or 1.5 * 0.4 / steps) * unit(g, norm), 0.4, norm)
+    expected = sum_of((1.0, gradient_at(model, ids, labels)), (1.0, gradient_at(model, ids, labels, delta)))
+    assert_close(gradients(model), expected)
+
+
+@pytest.mark.parametrize("clean_weight", [0.0, 0.5])
+@pytest.mark.parametrize("norm", ["sample", "token", "batch"])
+def test_freelb_is_its_formula(clean_weight: float, norm: str) -> None:
+    model = Classifier(seed=2, padding_idx=0)
+    ids, labels = batch(2)
+    ids[0, 2:], ids[3, 1:] = 0, 0
+    seen = []
+
+    def closure() -> Any:
+        x = model.embedding(ids)
+        seen.append(x.detach().clone() - model.embedding.weight.detach()[ids])
+        return losses(model, x, labels).mean()
+
+    adversary = Adversary(
+        model.embedding,
+        "freelb",
+        0.4,
+        norm=norm,
+        adv_weight=0.9,
+        clean_weight=clean_weight,
+        generator=torch.Generator().manual_seed(5),
+    )
+    step = adversary.backward(closure)
+    found = gradients(model)
+    assert len(seen) == 3 + (clean_weight > 0)
+    deltas = seen[-3:]
+    start = deltas[0]
+    n_real = (ids != 0).sum(dim=1)
+    numbers = {"sample": n_real[:, None, None] * 6, "token": torch.tensor(6), "batch": n_real.sum() * 6}[norm]
+    assert (start.abs() <= 0.4 / numbers.sqrt() + 1e-12).all() and not start[ids == 0].any()
+    assert (start.abs() > 0.35 / numbers.sqrt()).any() and (start > 0).any() and (start < 0).any()
+    delta, parts = start, []
+    for k in range(3):
+        torch.testing.assert_close(deltas[k], delta, rtol=0, atol=1e-8)
+        parts.append((0.9 / 3, gradient_at(model, ids, labels, delta)))
+        g = torch.where((ids != 0)[..., None], input_gradient(model, ids, labels, delta), 0)
+        delta = project(delta + 1.5 * 0.4 / 3 * unit(g, norm), 0.4, norm)
+    if clean_weight:
+        parts.append((clean_weight, gradient_at(model, ids, labels)))
+    assert_close(found, sum_of(*parts), 1e-7)
+    assert (step.clean_loss is None) == (clean_weight == 0)
+
+
+def test_freelb_follows_its_generator() -> None:
+    model = Classifier()
+    ids, labels = batch()
+
+    def found(seed: int) -> Any:
+        generator = torch.Generator().manual_seed(seed)
+        Adversary(model.embedding, "freelb", 0.4, generator=generator).backward(ce(model, ids, labels))
+        return gradients(model)["out.weight"]
+
+    assert torch.equal(found(1), found(1)) and not torch.equal(found(1), found(2))
+
+
+def test_vat_is_its_formula() -> None:
+    model = Classifier(seed=3)
+    ids, _ = batch(3)
+    seen = []
+
+    def logits() -> Any:
+        x = model.embedding(ids)
+        seen.append(x.detach().clone() - model.embedding.weight.detach()[ids])
+        return model.after(x)
+
+    step = Adversary(model.embedding, "vat", 0.4, steps=2, xi=0.1, adv_weight=0.6).backward(logits)
+    found = gradients(model)
+    assert len(seen) == 4
+    x = model.embedding.weight.detach()[ids]
+    p = torch.log_softmax(model.after(x), -1).detach()
+
+    def divergence(x: Any) -> Any:
+        return torch.nn.functional.kl_div(
+            torch.log_softmax(model.after(x), -1), p, log_target=True, reduction="batchmean"
+        )
+
+    near = x + seen[1]
+    for expected in (seen[2] / 0.1, seen[3] / 0.4):
+        near = near.detach().requires_grad_()
+        (u,) = torch.autograd.grad(divergence(near), near)
+        torch.testing.assert_close(expected, unit(u, "sample"), rtol=0, atol=1e-9)
+        near = x + seen[2]
+    assert seen[1].square().sum(dim=(1, 2)).sqrt().allclose(torch.tensor(0.1, dtype=torch.float64))
+    (0.6 * divergence(model.embedding(ids) + seen[3])).backward()
+    assert_close(found, gradients(model))
+    assert step.loss.item() == pytest.approx(0.6 * step.adversarial_loss.item())
+
+
+def test_vat_beats_noise_of_the_same_norm() -> None:
+    by_steps = {}
+    for steps in (0, 1):
+        total = 0.0
+        for seed in range(10):
+            model = Classifier(seed=seed)
+            ids, _ = batch(seed)
+            adversary = Adversary(model.embedding, "vat", 0.5, steps=steps)
+            total += adversary.backward(lambda model=model, ids=ids: model(ids)).adversarial_loss.item()
+        by_steps[steps] = total
+    assert by_steps[1] > 3 * by_steps[0]
+
+
+def test_vat_with_labels_adds_the_loss() -> None:
+    from types import SimpleNamespace
+
+    model = Classifier()
+    ids, labels = batch()
+
+    def closure() -> Any:
+        logits = model(ids)
+        return SimpleNamespace(logits=logits, loss=nn.functional.cross_entropy(logits, labels))
+
+    generator = torch.Generator().manual_seed(0)
+    step = Adversary(model.embedding, "vat", 0.4, generator=generator).backward(closure)
+    both = gradients(model)
+    generator.manual_seed(0)
+    Adversary(model.embedding, "vat", 0.4, generator=generator).backward(lambda: closure().logits)
+    assert_close(both, sum_of((1.0, gradients(model)), (1.0, gradient_at(model, ids, labels))))
+    assert step.loss == step.clean_loss + step.adversarial_loss
+
+
+def test_rows_equal_the_table_written_in_place() -> None:
+    """Bit for bit, loss and gradients, where only the lookup uses the table."""
+    ids, labels = batch(4, n=6, length=7, v=10)
+    results = []
+    for in_place in (False, True):
+        model = Classifier(seed=4, v=10, dtype=torch.float32)
+        if in_place:
+            ce(model, ids, labels)().backward()
+            g = gradients(model)["embedding.weight"]
+            rows = torch.unique(ids)
+            with torch.no_grad():
+                saved = model.embedding.weight.clone()
+                length = torch.linalg.vector_norm(g[rows])
+                model.embedding.weight[rows] += 0.7 * (g[rows] / (length + 1e-8))
+            loss = ce(model, ids, labels)()
+            loss.backward()
+            with torch.no_grad():
+                model.embedding.weight.copy_(saved)
+            results.append((loss.detach(), gradients(model)))
+        else:
+            step = adversarial_training(model, "embedding", epsilon=0.7).backward(ce(model, ids, labels))
+            results.append((step.loss, gradients(model)))
+    (loss, found), (expected_loss, expected) = results
+    assert torch.equal(loss, expected_loss)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_rows_agree_with_perturb_rows() -> None:
+    model = Classifier(seed=5)
+    ids, labels = batch(5)
+    adversarial_training(model, "embedding", epsilon=0.7).backward(ce(model, ids, labels))
+    found = gradients(model)
+    ce(model, ids, labels)().backward()
+    with perturb_rows(model.embedding, ids, 0.7):
+        model.zero_grad()
+        ce(model, ids, labels)().backward()
+    assert_close(found, gradients(model))
+
+
+def test_nothing_is_written() -> None:
+    """Not even in between: the version counters of the parameters stand still."""
+    for method in ("fgm", "pgd", "freelb", "gp"):
+        for space in ("activation", "rows") if method != "gp" else ("activation",):
+            model = Classifier(padding_idx=0)
+            ids, labels = batch()
+            before = [(p._version, p.detach().clone()) for p in model.parameters()]
+
+            def closure(model: Any = model, ids: Any = ids, labels: Any = labels, method: str = method) -> Any:
+                found = losses(model, model.embedding(ids), labels)
+                return found if method == "gp" else found.mean()
+
+            Adversary(model.embedding, method, 0.4, space=space).backward(closure)
+            for p, (version, value) in zip(model.parameters(), before, strict=True):
+                assert p._version == version and torch.equal(p, value)
+
+
+@pytest.mark.parametrize("method", ["fgm", "pgd", "gp"])
+def test_microbatches_equal_one_batch(method: str) -> None:
+    """Norms of samples do not depend on how a batch is cut; that of the batch does."""
+    model = Classifier(seed=6)
+    ids, labels = batch(6, n=8)
+
+    def closure(part: slice, share: float) -> Any:
+        def run() -> Any:
+            found = losses(model, model.embedding(ids[part]), labels[part])
+            return found if method == "gp" else found.mean() * share
+
+        return run
+
+    def found(n_parts: int, **options: Any) -> dict[str, Any]:
+        weights = {"clean_weight": 1 / n_parts, "adv_weight": 1 / n_parts} if method == "gp" else {}
+        adversary = Adversary(model.embedding, method, 0.4, **weights, **options)
+        for i in range(n_parts):
+            size = 8 // n_parts
+            adversary.backward(closure(slice(i * size, (i + 1) * size), 1 / n_parts))
+        adversary.remove()
+        return gradients(model)
+
+    assert_close(found(4), found(1))
+    if method != "gp":
+        with pytest.raises(AssertionError):
+            assert_close(found(4, norm="batch"), found(1, norm="batch"), 1e-3)
+
+
+@pytest.mark.parametrize("space", ["activation", "rows"])
+@pytest.mark.parametrize("method", ["fgm", "pgd", "freelb", "vat"])
+@pytest.mark.parametrize("norm", ["sample", "token", "batch"])
+def test_padding_stays_as_it_is(space: str, method: str, norm: str) -> None:
+    if space == "rows" and norm == "sample":
+        pytest.skip("a row belongs to no sample")
+    ids, labels = batch(7)
+    ids[0, 2:], ids[2, 1:] = 0, 0
+    real = ids != 0
+    seen: list[Any] = []
+    for options in ({"padding_idx": 0}, {"mask": real}, {"mask": lambda: real}):
+        model = Classifier(seed=7)
+
+        def closure(model: Any = model) -> Any:
+            x = model.embedding(ids)
+            seen.append(x.detach() - model.embedding.weight.detach()[ids])
+            found = model.after(x)
+            return found if method == "vat" else nn.functional.cross_entropy(found, labels)
+
+        generator = torch.Generator().manual_seed(0)
+        Adversary(model.embedding, method, 0.4, norm=norm, space=space, generator=generator, **options).backward(
+            closure
+        )
+        delta = seen[-1]
+        assert not delta[~real].any() and delta[real].any()
+        if space == "activation":
+            lengths = delta.square().sum(SHAPES[norm]).sqrt()
+            lengths = lengths[real] if norm == "token" else lengths
+            if method in ("fgm", "vat"):  # the padding took no share of the norm
+                assert lengths.sub(0.4).abs().max() < 1e-5
+    third = len(seen) // 3
+    for a, b in ((0, 1), (0, 2)):
+        torch.testing.assert_close(seen[a * third + third - 1], seen[b * third + third - 1])
+
+
+def test_the_padding_of_the_embedding_is_taken_by_itself() -> None:
+    ids, labels = batch(8)
+    ids[0, 1:] = 0
+    found = []
+    for options in ({"padding_idx": "auto"}, {"mask": ids != 0, "padding_idx": None}):
+        model = Classifier(seed=8, padding_idx=0)
+        Adversary(model.embedding, epsilon=0.4, **options).backward(ce(model, ids, labels))
+        found.append(gradients(model))
+        assert not found[-1]["embedding.weight"][0].any()
+    assert_close(*found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    method=st.sampled_from(["fgm", "pgd", "freelb", "vat"]),
+    norm=st.sampled_from(["sample", "token", "batch"]),
+    space=st.sampled_from(["activation", "rows"]),
+    p=st.sampled_from([2, math.inf]),
+    epsilon=st.sampled_from([0.0, 1e-6, 0.3, 50.0]),
+    steps=st.integers(1, 4),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 100),
+)
+def test_the_ball_is_never_left(
+    method: str, norm: str, space: str, p: float, epsilon: float, steps: int, scale: float, dtype: Any, seed: int
+) -> None:
+    model = Classifier(seed=seed, dtype=dtype, padding_idx=0)
+    ids, labels = batch(seed)
+    ids[0, 1:] = 0
+    deltas = []
+
+    def closure() -> Any:
+        x = model.embedding(ids)
+        deltas.append((x - model.embedding.weight[ids]).detach())
+        found = model.after(x)
+        return found if method == "vat" else scale * nn.functional.cross_entropy(found, labels)
+
+    options = {} if method == "fgm" else {"steps": steps}
+    step = Adversary(
+        model.embedding, method, epsilon, norm=None if space == "rows" else norm, space=space, p=p, **options
+    ).backward(closure)
+    assert torch.isfinite(step.loss) and not step.skipped
+    assert step.perturbation_norm <= epsilon * (1 + 1e-6)
+    if space == "activation":
+        for delta in deltas[-1:] if method == "vat" else deltas:
+            lengths = (
+                torch.linalg.vector_norm(delta, ord=p, dim=SHAPES[norm]) if p == 2 else delta.abs().amax(SHAPES[norm])
+            )
+            rounding = 4e-7 * float(model.embedding.weight.detach().abs().max()) if dtype == torch.float32 else 1e-15
+            assert lengths.max() <= epsilon * (1 + 1e-6) + 5 * rounding
+
+
+@pytest.mark.parametrize("method", ["fgm", "pgd"])
+@pytest.mark.parametrize("space", ["activation", "rows"])
+def test_epsilon_zero_is_a_multiple_of_the_clean_gradient(method: str, space: str) -> None:
+    model = Classifier(seed=9, dtype=torch.float32)
+    ids, labels = batch(9)
+    ce(model, ids, labels)().backward()
+    clean = gradients(model)
+    Adversary(model.embedding, method, 0.0, space=space, clean_weight=0.5).backward(ce(model, ids, labels))
+    found = gradients(model)
+    assert all(torch.equal(found[name], 0.5 * clean[name] + clean[name]) for name in clean)
+
+
+def test_gradients_are_added_to_what_is_there() -> None:
+    model = Classifier()
+    ids, labels = batch()
+    adversary = Adversary(model.embedding, epsilon=0.4)
+    adversary.backward(ce(model, ids, labels))
+    once = {name: p.grad.clone() for name, p in model.named_parameters()}
+    adversary.backward(ce(model, ids, labels))
+    assert_close(gradients(model), sum_of((2.0, once)))
+
+
+def test_a_convex_loss_never_falls() -> None:
+    torch.manual_seed(0)
+    w = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    table = nn.Embedding(20, 6, dtype=torch.float64)
+    for seed in range(20):
+        ids, labels = batch(seed, v=20)
+        for norm in ("sample", "token", "batch"):
+            adversary = Adversary(table, epsilon=0.3 * (1 + seed), norm=norm)
+            step = adversary.backward(
+                lambda ids=ids, labels=labels: nn.functional.cross_entropy(table(ids).mean(1) @ w, labels)
+            )
+            assert step.adversarial_loss >= step.clean_loss
+
+
+def test_pgd_is_stronger_than_fgm_on_average() -> None:
+    gained = 0.0
+    for seed in range(20):
+        model = Classifier(seed=seed)
+        with torch.no_grad():
+            model.hidden.weight.mul_(4)  # far from linear
+        ids, labels = batch(seed)
+        fgm = Adversary(model.embedding, epsilon=1.0).backward(ce(model, ids, labels)).adversarial_loss
+        pgd = Adversary(model.embedding, "pgd", 1.0, steps=8).backward(ce(model, ids, labels)).adversarial_loss
+        gained += float(pgd - fgm)
+    assert gained > 0
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("reduction", ["sample", "batch"])
+def test_finite_differences_near_the_second_derivative(squared: bool, reduction: str) -> None:
+    model = Classifier(seed=10)
+    ids, labels = batch(10)
+    found = {}
+    for name, options in (
+        ("double", {}),
+        ("first", {"mode": "fd"}),
+        ("second", {"mode": "fd", "order": 2}),
+    ):
+        x = model.embedding(ids)
+        gradient_penalty(
+            lambda x: losses(model, x, labels), x, 1.0, squared=squared, reduction=reduction, **options
+        ).backward()
+        found[name] = torch.cat([g.reshape(-1) for g in gradients(model).values()])
+
+    def error(name: str) -> float:
+        return float((found[name] - found["double"]).norm() / found["double"].norm())
+
+    assert error("first") < 1e-2 and error("second") < 1e-4 < 10 * error("first")
+
+
+def test_penalty_of_a_flat_loss_has_no_nan() -> None:
+    w = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    for squared in (True, False):
+        for mode in ("double", "fd"):
+            penalty = gradient_penalty(lambda x: torch.sigmoid(x @ w), x, squared=squared, mode=mode)
+            (g,) = torch.autograd.grad(penalty, w)
+            assert penalty == 0 and not g.isnan().any()
+
+
+@pytest.mark.parametrize("method", ["fgm", "pgd", "freelb"])
+def test_a_gradient_of_zero_moves_nothing(method: str) -> None:
+    model = Classifier(seed=11)
+    ids, labels = batch(11)
+    weights = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64)  # two samples do not count
+    seen = []
+
+    def closure() -> Any:
+        x = model.embedding(ids)
+        seen.append((x - model.embedding.weight[ids]).detach())
+        return (losses(model, x, labels) * weights).mean()
+
+    step = Adversary(model.embedding, method, 0.4).backward(closure)
+    assert torch.isfinite(step.loss)
+    if method != "freelb":  # which starts at random
+        assert not seen[-1][weights == 0].any() and seen[-1][weights == 1].any()
+
+
+def test_warmup_is_linear_from_zero() -> None:
+    model = Classifier()
+    ids, labels = batch()
+    adversary = Adversary(model.embedding, epsilon=0.8, warmup=4)
+    found = [adversary.backward(ce(model, ids, labels)).perturbation_norm.item() for _ in range(6)]
+    assert found == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "n"),
+    [
+        ("fgm", {}, 2),
+        ("fgm", {"clean_weight": 0}, 2),
+        ("pgd", {"steps": 3}, 4),
+        ("pgd", {"steps": 1, "clean_weight": 0}, 2),
+        ("freelb", {"steps": 4}, 4),
+        ("vat", {}, 3),
+        ("vat", {"steps": 0}, 2),
+        ("gp", {}, 1),
+        ("gp", {"gp_mode": "fd"}, 2),
+        ("gp", {"gp_mode": "fd", "order": 2}, 3),
+    ],
+)
+def test_number_of_passes(method: str, options: dict[str, Any], n: int) -> None:
+    model = Classifier()
+    ids, labels = batch()
+    calls = []
+
+    def closure() -> Any:
+        calls.append(1)
+        if method == "vat":
+            return model(ids)
+        found = losses(model, model.embedding(ids), labels)
+        return found if method == "gp" else found.mean()
+
+    Adversary(model.embedding, method, 0.4, **options).backward(closure)
+    assert len(calls) == n
+
+
+def test_attack_moves_no_parameter_and_works_without_gradients() -> None:
+    model = Classifier()
+    ids, labels = batch()
+    with torch.no_grad():
+        x = model.embedding(ids)
+        for norm in ("sample", "token", "batch"):
+            mask = torch.rand(ids.shape) < 0.7
+            fgm = attack(lambda x: losses(model, x, labels), x, 0.6, norm=norm, steps=1, mask=mask)
+            pgd = attack(lambda x: losses(model, x, labels).mean(), x, 0.6, norm=norm, mask=mask)
+            assert not pgd[~mask].any() and not pgd.requires_grad
+            clean, *others = (float(losses(model, x + delta, labels).mean()) for delta in (0 * x, fgm, pgd))
+            assert min(others) > clean
+            assert pgd.square().sum(SHAPES[norm]).sqrt().max() <= 0.6 * (1 + 1e-6)
+    assert all(p.grad is None for p in model.parameters())
+    assert not attack(lambda x: losses(model, x, labels), x, 0.0).any()
