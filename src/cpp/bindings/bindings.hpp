@@ -5,6 +5,7 @@ namespace likewise::bindings {
 
 void register_errors(pybind11::module_& m);    // how the core's exceptions arrive in Python
 void register_dispatch(pybind11::module_& m);  // CPU levels, threads, build facts
+void register_decoding(pybind11::module_& m);  // sampling from logits, loops of tokens
 void register_keywords(pybind11::module_& m);  // word2vec models that score words of texts
 void register_projection(pybind11::module_& m);  // random projections, sign codes
 void register_whitening(pybind11::module_& m);  // centring of rows

@@ -7,6 +7,8 @@ PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = LIKEWISE_VERSION;
   likewise::bindings::register_errors(m);
   likewise::bindings::register_dispatch(m);
+  pybind11::module_ decoding = m.def_submodule("decoding");
+  likewise::bindings::register_decoding(decoding);
   pybind11::module_ keywords = m.def_submodule("keywords");
   likewise::bindings::register_keywords(keywords);
   pybind11::module_ projection = m.def_submodule("projection");

@@ -51,7 +51,8 @@ const std::vector<Candidate>& candidates() {
     kernels::level::emo_kernels,        \
     kernels::level::sinkhorn_kernels,   \
     kernels::level::scaling_kernels,    \
-    kernels::level::batch_kernels},     \
+    kernels::level::batch_kernels,      \
+    kernels::level::decoding_kernels},  \
    has_##level},
   static const std::vector<Candidate> all{LIKEWISE_LEVELS(LIKEWISE_CANDIDATE)};
 #undef LIKEWISE_CANDIDATE

@@ -123,6 +123,16 @@ inline vec<T> multiply_add(vec<T> a, vec<T> b, vec<T> c) {
 #endif
 }
 
+/// The same, or rounded twice at every level where equal bits are wanted.
+template <bool Fused, class T>
+inline vec<T> multiply_then_add(vec<T> a, vec<T> b, vec<T> c) {
+  if constexpr (Fused) {
+    return multiply_add<T>(a, b, c);
+  } else {
+    return a * b + c;
+  }
+}
+
 /// a / b, for b from 1e-38 to 1e38; in float32 within two units of the last place where a reciprocal is faster.
 inline vec<float> quotient(vec<float> a, vec<float> b) {
 #if defined(__AVX512F__)
@@ -185,20 +195,22 @@ inline vec<float> exp(vec<float> x) {
   const vec<float> e = (vec<float>)((vec<std::uint32_t>)p + ((vec<std::uint32_t>)z << 23));
   return low < -86.0f ? vec<float>{} : e;
 }
+/// Without fused operations the bits are the same at every level.
+template <bool Fused = true>
 inline vec<double> exp(vec<double> x) {
   constexpr double shift = 0x1.8p52;
   const vec<double> top = broadcast(709.0), low = x;
   x = x < top ? x : top;
-  const vec<double> z = multiply_add<double>(x, broadcast(1.4426950408889634), broadcast(shift)), n = z - shift;
-  vec<double> r = multiply_add<double>(n, broadcast(-0x1.62e42fefa38p-1), x);
-  r = multiply_add<double>(n, broadcast(-5.497923018708371e-14), r);
+  const vec<double> z = multiply_then_add<Fused, double>(x, broadcast(1.4426950408889634), broadcast(shift)), n = z - shift;
+  vec<double> r = multiply_then_add<Fused, double>(n, broadcast(-0x1.62e42fefa38p-1), x);
+  r = multiply_then_add<Fused, double>(n, broadcast(-5.497923018708371e-14), r);
   constexpr double coefficients[] = {
       2.49942933457304636e-8, 2.76323082244525444e-7,  2.75576226520244885e-6,  2.48014864812834982e-5,
       1.98412694324344383e-4, 1.38888889512612042e-3,  8.3333333335594518e-3,   4.1666666666492629e-2,
       1.66666666666661682e-1, 5.0000000000000177e-1,   1.0,                     1.0};
   vec<double> p = broadcast(coefficients[0]);
 #pragma GCC unroll 11
-  for (std::size_t i = 1; i < 12; ++i) p = multiply_add<double>(p, r, broadcast(coefficients[i]));
+  for (std::size_t i = 1; i < 12; ++i) p = multiply_then_add<Fused, double>(p, r, broadcast(coefficients[i]));
   const vec<double> e = (vec<double>)((vec<std::uint64_t>)p + ((vec<std::uint64_t>)z << 52));
   return low < -707.0 ? vec<double>{} : e;
 }
@@ -458,6 +470,55 @@ inline vec<std::uint32_t> following(vec<std::uint32_t> a, vec<std::uint32_t> b) 
   v[lanes<std::uint32_t> - 1] = b[0];
   return v;
 #endif
+}
+
+/// lanes<float> numbers of IEEE half precision as float, exactly; and back, rounded to the nearest, ties to even.
+inline vec<float> load_halves(const std::uint16_t* p) {
+#if defined(__AVX512F__)
+  return (vec<float>)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__F16C__)
+  return (vec<float>)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  typedef std::uint16_t narrow __attribute__((vector_size(kBytes / 2)));
+  narrow h;
+  std::memcpy(&h, p, sizeof h);
+  const vec<std::uint32_t> bits = __builtin_convertvector(h, vec<std::uint32_t>), size = (bits & 0x7FFF) << 13;
+  const vec<std::uint32_t> scaled = (vec<std::uint32_t>)((vec<float>)size * 0x1p112f);  // also denormal numbers
+  return (vec<float>)((size >= 0x0F800000 ? (size | 0x7F800000) : scaled) | (bits & 0x8000) << 16);
+#endif
+}
+inline void store_halves(std::uint16_t* p, vec<float> v) {
+#if defined(__AVX512F__)
+  const __m256i h = _mm512_maskz_cvtps_ph(0xFFFF, (__m512)v, _MM_FROUND_TO_NEAREST_INT);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), h);
+#elif defined(__F16C__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+#else
+  const vec<std::uint32_t> bits = (vec<std::uint32_t>)v, size = bits & 0x7FFFFFFF;
+  // Below 2^-14 the addition of 0.5 rounds to a multiple of 2^-24; above, half a unit and the last bit kept are added.
+  const vec<std::uint32_t> small = (vec<std::uint32_t>)((vec<float>)size + 0.5f) - 0x3F000000;
+  const vec<std::uint32_t> normal = (size - 0x38000000 + 0xFFF + ((size >> 13) & 1)) >> 13;
+  const vec<std::uint32_t> special = size > 0x7F800000 ? ((size >> 13) & 0x3FF) | 0x7E00 : size - size + 0x7C00;
+  const vec<std::uint32_t> h = size >= 0x47800000 ? special : (size < 0x38800000 ? small : normal);
+  typedef std::uint16_t narrow __attribute__((vector_size(kBytes / 2)));
+  const narrow out = __builtin_convertvector(h | (bits >> 16 & 0x8000), narrow);
+  std::memcpy(p, &out, sizeof out);
+#endif
+}
+
+/// The same for bfloat16, the upper half of a float.
+inline vec<float> load_bfloats(const std::uint16_t* p) {
+  typedef std::uint16_t narrow __attribute__((vector_size(kBytes / 2)));
+  narrow h;
+  std::memcpy(&h, p, sizeof h);
+  return (vec<float>)(__builtin_convertvector(h, vec<std::uint32_t>) << 16);
+}
+inline void store_bfloats(std::uint16_t* p, vec<float> v) {
+  const vec<std::uint32_t> bits = (vec<std::uint32_t>)v, nan = (bits >> 16) | 0x40;
+  const vec<std::uint32_t> rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  typedef std::uint16_t narrow __attribute__((vector_size(kBytes / 2)));
+  const narrow out = __builtin_convertvector((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded, narrow);
+  std::memcpy(p, &out, sizeof out);
 }
 
 /// Writes the lanes whose bit is set, packed, to `values`, and their numbers first + lane to `numbers`. Both need room

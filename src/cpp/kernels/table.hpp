@@ -351,6 +351,57 @@ struct BatchKernels {
   SmallKernels<double> small64;
 };
 
+inline constexpr std::size_t kTokenBlock = 256;  // logits whose largest, and whose sum of weights, is kept
+
+/// The weight of a logit is exp((z - top) / temperature), with the same bits at every level. In float32 it is 2^y, of
+/// which y = (z - top) log2(e) / temperature is computed in two parts: the product of the leading 12 bits of both
+/// factors is exact. For temperatures from 1e-30 to 1e30. Halves keep the difference of any two float64 finite.
+template <class T>
+struct WeightScale;
+template <>
+struct WeightScale<float> {
+  float top, factor, high, low;  // factor = log2(e) / temperature; high: its leading bits; low: what they leave
+};
+template <>
+struct WeightScale<double> {
+  double half_top, half_temperature;
+};
+
+/// A row of n logits. Weights below `lowest`, which is finite, are 0.
+template <class T>
+struct SamplingKernels {
+  /// largest[b] = the largest of block b. Returns whether none is NaN or +inf. A load and three operations a register.
+  bool (*maxima)(const T* z, std::size_t n, T* largest);
+  /// sums[b] = the sum of the weights in block b. About 25 operations a register.
+  void (*sums)(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, double* sums);
+  void (*weights)(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, T* out);
+  /// out[i] = min((top - z) factor, limit).
+  void (*offsets)(const T* z, std::size_t n, T top, T factor, T limit, T* out);
+  /// Moves out the logits not below `threshold`, with their numbers first + i; room for n + 16.
+  std::size_t (*gather)(const T* z, std::size_t n, std::uint32_t first, T threshold, T* values, std::uint32_t* ids);
+  /// The same where begin <= min((top - z) factor, limit) < end.
+  std::size_t (*gather_between)(const T* z, std::size_t n, std::uint32_t first, T top, T factor, T limit, T begin,
+                                T end, T* values, std::uint32_t* ids);
+  /// How many are not below `threshold`.
+  std::size_t (*count)(const T* z, std::size_t n, T threshold);
+  /// out[i] = z factor + shift, computed in float64, or -inf below `threshold`. `out` may be z.
+  void (*rescale)(const T* z, std::size_t n, T threshold, double factor, double shift, T* out);
+};
+
+struct DecodingTable {
+  SamplingKernels<float> f32;
+  SamplingKernels<double> f64;
+  void (*from_halves)(const std::uint16_t* x, std::size_t n, float* out);
+  void (*from_bfloats)(const std::uint16_t* x, std::size_t n, float* out);
+  void (*to_halves)(const float* x, std::size_t n, std::uint16_t* out);
+  void (*to_bfloats)(const float* x, std::size_t n, std::uint16_t* out);
+  /// One token of a loop detector: runs[i] = history[i] == token ? min(runs[i] + 1, needed[i]) : 0. Returns the
+  /// largest i < n with runs[i] = needed[i], plus 1; 0 if there is none. Three loads, a store and six operations a
+  /// register.
+  std::size_t (*extend_runs)(const std::int32_t* history, std::int32_t token, const std::int32_t* needed, std::size_t n,
+                             std::int32_t* runs);
+};
+
 struct Table {
   const char* level;
   SearchKernels search;
@@ -363,6 +414,7 @@ struct Table {
   SinkhornKernels sinkhorn;
   ScalingKernels scaling;
   BatchKernels batch;
+  DecodingTable decoding;
 };
 
 #if defined(__x86_64__)
@@ -383,6 +435,7 @@ struct Table {
   extern const SinkhornKernels sinkhorn_kernels;   \
   extern const ScalingKernels scaling_kernels;     \
   extern const BatchKernels batch_kernels;         \
+  extern const DecodingTable decoding_kernels;     \
   }
 LIKEWISE_LEVELS(LIKEWISE_DECLARE)
 #undef LIKEWISE_DECLARE
