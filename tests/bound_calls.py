@@ -141,6 +141,33 @@ KEYWORD_TEXTS = dict(
 )
 
 
+def decoding_filter() -> dict[str, Any]:
+    return dict(
+        temperature=np.array([0.7]),
+        top_k=np.array([3], np.int64),
+        top_p=np.array([0.9]),
+        min_p=np.array([0.01]),
+        typical_p=np.array([0.99]),
+        eos=np.array([2, 4], np.int64),
+        consistent=True,
+        epsilon=0.1,
+        start=1,
+        skip_masked=False,
+    )
+
+
+STEPS = np.array([0, 1, 4], np.int64)
+
+
+def loop_detector() -> Any:
+    return _core.decoding.LoopDetector(4, 2, 2, 3)
+
+
+def bfloat16_capsule() -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.arange(6, dtype=torch.bfloat16).reshape(2, 3).T.__dlpack__()
+
+
 def keyword_tree() -> Any:
     return _core.keywords.Tree(WORDS, WORDS[:3], **PATHS)
 
@@ -157,6 +184,45 @@ def keyword_log_probabilities(model: Any) -> Call:
 
 ARROW = dict(fields=None, id_field=None, argument="documents", null_hint="")
 CALLS: dict[str, Callable[[], Call]] = {
+    "decoding.Filter.__init__": lambda: (_core.decoding.Filter, decoding_filter()),
+    "decoding.LoopDetector.__init__": lambda: (
+        _core.decoding.LoopDetector,
+        dict(max_period=4, repeats=2, min_len=3, n_rows=2),
+    ),
+    "decoding.LoopDetector.push": lambda: (
+        loop_detector().push,
+        dict(tokens=np.array([1, -1, 7], np.int32), active=np.array([1, 0, 1], np.uint8), out=np.zeros(3, np.int64)),
+    ),
+    "decoding.LoopDetector.reorder": lambda: (loop_detector().reorder, dict(index=np.array([2, 0], np.int64))),
+    "decoding.LoopDetector.reset": lambda: (loop_detector().reset, dict(rows=np.array([2, 0], np.int64))),
+    "decoding.bfloat16_bits": lambda: (_core.decoding.bfloat16_bits, dict(capsule=bfloat16_capsule())),
+    "decoding.filter_logits": lambda: (
+        _core.decoding.filter_logits,
+        dict(
+            filter=_core.decoding.Filter(**decoding_filter()),
+            logits=ROWS,
+            steps=STEPS,
+            normalize=False,
+            out=np.zeros((3, 6), np.float32),
+            n_threads=1,
+        ),
+    ),
+    "decoding.sample": lambda: (
+        _core.decoding.sample,
+        dict(
+            filter=_core.decoding.Filter(**decoding_filter()),
+            logits=ROWS,
+            steps=STEPS,
+            u=np.array([0.5, 0.25, 0.75]),
+            out=np.zeros(3, np.int64),
+            report=True,
+            n_threads=1,
+        ),
+    ),
+    "decoding.uniforms": lambda: (
+        _core.decoding.uniforms,
+        dict(seed=7, row_ids=np.array([0, 5, -1], np.int64), steps=STEPS, out=np.zeros(3)),
+    ),
     "dispatch.available_threads": lambda: (_core.dispatch.available_threads, {}),
     "dispatch.build": lambda: (_core.dispatch.build, {}),
     "dispatch.level": lambda: (_core.dispatch.level, {}),
@@ -383,10 +449,13 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 
 # Arrays that may be left out.
-OPTIONAL = {("transport.sorted_transport", "a")}
+OPTIONAL = {("decoding.LoopDetector.push", "active"), ("transport.sorted_transport", "a")}
 
 # Where an array may have one of two dtypes, the other arrays follow.
 OTHER_DTYPES = {
+    ("decoding.filter_logits", "logits"): [np.uint16, np.float16, np.float64],
+    ("decoding.filter_logits", "out"): [np.uint16, np.float16, np.float64],
+    ("decoding.sample", "logits"): [np.uint16, np.float16, np.float64],
     ("keywords.Softmax.__init__", "vectors"): [np.float32],
     ("keywords.Tree.__init__", "vectors"): [np.float32],
     ("projection.Projection.rows", "out"): [np.float64],
@@ -427,3 +496,6 @@ OUTPUTS = {
     ("transport.sinkhorn_batch", "f"),
     ("transport.sinkhorn_batch", "g"),
 }
+
+# Arrays that are read or written where they are, with any strides.
+STRIDED = {("decoding.filter_logits", "logits"), ("decoding.filter_logits", "out"), ("decoding.sample", "logits")}

@@ -154,6 +154,46 @@ void filter_rows(const Filter& filter, const py::object& logits, const py::objec
   filter_logits(rows, filter, step, normalize, results, n_threads);
 }
 
+// --- bfloat16, which numpy does not have ---
+
+// What a DLPack capsule holds (dmlc/dlpack, ABI version 0, which every producer hands out by default).
+struct DLTensor {
+  void* data;
+  std::int32_t device_type, device_id;
+  std::int32_t rank;
+  std::uint8_t type_code, bits;
+  std::uint16_t lanes;
+  std::int64_t *shape, *strides;  // in elements; no strides: C order
+  std::uint64_t byte_offset;
+};
+struct DLManagedTensor {
+  DLTensor tensor;
+  void* context;
+  void (*deleter)(DLManagedTensor*);
+};
+
+/// The array whose memory a capsule shares, as uint16; the capsule is consumed.
+py::array bfloat16_bits(const py::object& capsule) {
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor") == 0)
+    throw boundary_error("capsule: expected a DLPack capsule, got " + describe(capsule));
+  auto* const managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+  const DLTensor& t = managed->tensor;
+  constexpr int kCpu = 1, kBfloat = 4;
+  if (t.device_type != kCpu || t.type_code != kBfloat || t.bits != 16 || t.lanes != 1 || t.rank < 0)
+    throw boundary_error("capsule: expected bfloat16 numbers in main memory");
+  std::vector<py::ssize_t> shape(t.shape, t.shape + t.rank), strides(shape.size());
+  py::ssize_t stride = 2;
+  for (std::size_t i = shape.size(); i-- > 0; stride *= shape[i])
+    strides[i] = t.strides != nullptr ? static_cast<py::ssize_t>(2 * t.strides[i]) : stride;
+  const char* const first = static_cast<const char*>(t.data) + t.byte_offset;
+  PyCapsule_SetName(capsule.ptr(), "used_dltensor");
+  const py::capsule owner(managed, [](void* p) {
+    auto* const owned = static_cast<DLManagedTensor*>(p);
+    if (owned->deleter != nullptr) owned->deleter(owned);
+  });
+  return {py::dtype::of<std::uint16_t>(), shape, strides, first, owner};
+}
+
 // --- Loops ---
 
 LoopDetector make_detector(std::int64_t max_period, std::int64_t repeats, std::int64_t min_len, std::int64_t n_rows) {
@@ -169,9 +209,9 @@ void push(LoopDetector& detector, const py::object& tokens, const py::object& ac
   const std::size_t n = detector.n_rows();
   const std::uint8_t* which = nullptr;
   if (!active.is_none()) {
-    const Array<const bool> flags = input<bool>(active, "active");
+    const Array<const std::uint8_t> flags = input<std::uint8_t>(active, "active");
     if (flags.size != n) throw boundary_error("active: expected " + std::to_string(n) + " entries");
-    which = reinterpret_cast<const std::uint8_t*>(flags.data);
+    which = flags.data;
   }
   for (const auto& [argument, size] : {std::pair{"tokens", y.size}, std::pair{"out", periods.size}})
     if (size != n)
@@ -205,6 +245,8 @@ void register_decoding(py::module_& m) {
   m.def("filter_logits", &filter_rows, py::arg("filter"), py::arg("logits"), py::arg("steps"),
         py::arg("normalize").noconvert(), py::arg("out"), py::arg("n_threads"),
         "Writes the logits of the law that `sample` draws from.");
+  m.def("bfloat16_bits", &bfloat16_bits, py::arg("capsule"),
+        "The bits of a DLPack capsule's bfloat16 numbers as uint16, in the same memory. Consumes the capsule.");
   py::class_<LoopDetector>(m, "LoopDetector", "Exact loops of token sequences, online.")
       .def(py::init(&make_detector), py::arg("max_period"), py::arg("repeats"), py::arg("min_len"), py::arg("n_rows"))
       .def_property_readonly("n_rows", &LoopDetector::n_rows)

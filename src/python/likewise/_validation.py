@@ -234,6 +234,26 @@ def check_array(
     return array
 
 
+def as_strided_floats(value: object, name: str) -> NDArray[Any]:
+    """Floats of 16, 32 or 64 bits where they are, of any rank and strides; bfloat16 as uint16, its bits.
+
+    Other numbers are converted as by `check_array`, other byte orders and misaligned numbers copied.
+    """
+    if "bfloat16" in str(getattr(value, "dtype", "")):
+        if isinstance(value, np.ndarray):
+            return value.view(np.ndarray).view(np.uint16)
+        _refuse_foreign(value, name, bfloat16=True)
+        if not hasattr(value, "__dlpack__"):
+            raise TypeError(f"{name}: expected an array with __dlpack__, got {describe(value)}")
+        return _core.decoding.bfloat16_bits(value.__dlpack__())
+    array = _to_ndarray(value, name)
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
+        array = _to_float(array, value, name)
+    if array.dtype.isnative and array.flags.aligned:
+        return array
+    return _canonical(array, array.dtype.newbyteorder("="), name)
+
+
 def check_indices(
     value: object, name: str, *, n: int | None = None, dtype: type[np.integer[Any]] = np.int64, ndim: int = 1
 ) -> NDArray[Any]:
@@ -322,7 +342,7 @@ def _inexact(name: str, value: int, position: int, shape: tuple[int, ...]) -> Va
     return ValueError(f"{name}: expected integers that float64 holds exactly, got {_short(value)}{where}")
 
 
-def _refuse_foreign(value: Any, name: str) -> None:
+def _refuse_foreign(value: Any, name: str, *, bfloat16: bool = False) -> None:
     """Arrays that only their own library can hand over: the error says how."""
     if hasattr(value, "__cuda_array_interface__") or getattr(value, "is_cuda", False) is True:
         raise ValueError(f"{name}: expected an array in main memory, got one on a GPU [call .cpu()]")
@@ -331,7 +351,7 @@ def _refuse_foreign(value: Any, name: str) -> None:
         raise ValueError(f"{name}: expected plain numbers, got a tensor that requires grad [call .detach()]")
     if getattr(value, "is_sparse", False) is True or str(getattr(value, "layout", "")).startswith("torch.sparse"):
         raise ValueError(f"{name}: expected a dense array, got a sparse tensor [call .to_dense()]")
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+    if not bfloat16 and str(getattr(value, "dtype", "")) == "torch.bfloat16":
         raise ValueError(f"{name}: expected a numpy dtype, got bfloat16 [call .float()]")
     if callable(getattr(value, "is_conj", None)) and (value.is_conj() or value.is_neg()):
         raise ValueError(f"{name}: expected plain numbers, got a lazily conjugated or negated tensor")

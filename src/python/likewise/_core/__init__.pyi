@@ -1,5 +1,6 @@
 """The extension module. Private: its names may change in any release."""
 
+from . import decoding as decoding
 from . import dispatch as dispatch
 from . import keywords as keywords
 from . import projection as projection

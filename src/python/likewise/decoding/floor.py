@@ -21,10 +21,10 @@ def survival_bound(epsilon: float, n: int) -> float: ...
 @overload
 def survival_bound(epsilon: float, n: ArrayLike) -> float | NDArray[np.float64]: ...
 def survival_bound(epsilon: float, n: ArrayLike) -> float | NDArray[np.float64]:
-    """Bound of the probability that no end token is among the first n tokens under a floor: (1 - epsilon)^(n (n + 1) / 2).
+    """Bound of P(no end token among the first n tokens under a floor): (1 - epsilon)^(n (n + 1) / 2).
 
-    Step k of a floor ends the sequence with probability at least 1 - (1 - epsilon)^k, whatever the model wants: the bound
-    is the product of the rest. Computed in logarithms.
+    Step k of a floor ends the sequence with probability at least 1 - (1 - epsilon)^k, whatever the model wants: the
+    bound is the product of the rest. Computed in logarithms.
 
     Parameters
     ----------
@@ -64,16 +64,17 @@ def survival_bound(epsilon: float, n: ArrayLike) -> float | NDArray[np.float64]:
 class TerminationFloor:
     """A floor under the probability of the end token: f = 1 - (1 - epsilon)^n at the n-th token from `start` on.
 
-    Where the end tokens have less than f together, they are raised to f, and all others are scaled down alike. A sequence
-    then ends with probability 1, and `survival_bound` says how soon, whatever the model does: it cuts a text, it does not
-    make it good.
+    Where the end tokens have less than f together, they are raised to f, and all others are scaled down alike. A
+    sequence then ends with probability 1, and `survival_bound` says how soon, whatever the model does: it cuts a text,
+    it does not make it good.
 
     Parameters
     ----------
     epsilon : float
         In (0, 1): the floor at `start`, and the rate at which it rises.
     start : int
-        The first step with a floor, >= 0. A step is the number of tokens that were generated before, without the prompt.
+        The first step with a floor, >= 0. A step is the number of tokens that were generated before, without the
+        prompt.
     masked_eos : {'raise', 'skip'}
         What to do where the logits of all end tokens are -inf, as a grammar may want it: an error, or no floor in that
         step (`SampleInfo.floored` is then False, and there is no guarantee).
@@ -125,13 +126,14 @@ class TerminationFloor:
         max_new_tokens : int
             The budget, >= 1.
         delta : float
-            In (0, 1): sampling passes the budget without an end token with at most this probability. Greedy decoding does
-            not pass it at all.
+            In (0, 1): sampling passes the budget without an end token with at most this probability. Greedy decoding
+            does not pass it at all.
         start : int, optional
             First step of the floor, below the budget. None is half of it: a floor from the start on ends most texts in
             the first fifth of the budget.
         decoding : {'sample', 'greedy'}
-            A floor for sampling is too weak for greedy decoding, which ends only where the end token is the most probable.
+            A floor for sampling is too weak for greedy decoding, which ends only where the end token is the most
+            probable.
         masked_eos : {'raise', 'skip'}
             As of the floor.
 
@@ -179,7 +181,7 @@ class TerminationFloor:
         return _floor_value(self.epsilon, check_scalar_int(step, "step", minimum=0) - self.start + 1)
 
     def greedy_stop(self) -> int:
-        """Number of tokens after which greedy decoding has ended at the latest: `start` + ceil(ln 2 / -ln(1 - epsilon)).
+        """The last token that greedy decoding can reach: number `start` + ceil(ln 2 / -ln(1 - epsilon)).
 
         Examples
         --------

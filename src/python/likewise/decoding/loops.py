@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validation import check_array, check_indices, check_scalar_int
+from .._validation import check_indices, check_scalar_int
 
 __all__ = ["LoopDetector"]
 
@@ -16,9 +16,9 @@ _MAX = 2**31 - 1
 class LoopDetector:
     """Says when a sequence of tokens has begun to repeat itself.
 
-    It fires with the smallest period p <= `max_period` such that the last max(`repeats` p, `min_len`) tokens have period
-    p: y_t = y_(t-p) wherever both are among them. Exact, and online: a ring of tokens and a run length for each period,
-    some 60 ns a token for 256 periods.
+    It fires with the smallest period p <= `max_period` such that the last max(`repeats` p, `min_len`) tokens have
+    period p: y_t = y_(t-p) wherever both are among them. Exact, and online: a ring of tokens and a run length for each
+    period, some 60 ns a token for 256 periods.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class LoopDetector:
             if which.shape != (n,):
                 raise ValueError(f"active: expected shape ({n},), got {which.shape}")
         periods = np.empty(n, np.int64)
-        self._native.push(ids, which, periods)
+        self._native.push(ids, which.view(np.uint8) if which is not None else None, periods)
         return periods
 
     def reset(self, rows: ArrayLike | None = None) -> None:

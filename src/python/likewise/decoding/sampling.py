@@ -113,14 +113,14 @@ def sample(
 
     In this order: weights exp((z - max z) / temperature), `top_k`, `top_p`, `min_p`, `typical_p`, each on the
     distribution renormalised over what is left, with ties by ascending id; the end tokens come back in (`consistent`);
-    the floor raises them; one uniform number picks the smallest id whose cumulative probability exceeds it. At least one
-    token is always left, and one that was removed is never drawn.
+    the floor raises them; one uniform number picks the smallest id whose cumulative probability exceeds it. At least
+    one token is always left, and one that was removed is never drawn.
 
     Parameters
     ----------
     logits : array_like of shape (V,) or (B, V)
-        float16, float32 or float64, or anything with ``__dlpack__`` in main memory (bfloat16 too). Any strides; read where
-        they are. -inf is a token that must not be drawn.
+        float16, float32 or float64, or anything with ``__dlpack__`` in main memory (bfloat16 too). Any strides; read
+        where they are. -inf is a token that must not be drawn.
     temperature : float or array of shape (B,)
         >= 0. 0 is greedy: the largest logit, of ties the smallest id; truncations are ignored.
     top_k : int or array of shape (B,)
@@ -135,18 +135,18 @@ def sample(
     eos_id : int or sequence of int, optional
         The end tokens. None: there is nothing to keep, and no guarantee of an end.
     consistent : bool
-        Whether end tokens survive every truncation. Their probability is then at least what the full softmax gives them:
-        if that is never below xi, P(no end in t tokens) <= (1 - xi)^t.
+        Whether end tokens survive every truncation. Their probability is then at least what the full softmax gives
+        them: if that is never below xi, P(no end in t tokens) <= (1 - xi)^t.
     floor : TerminationFloor, optional
-        Needs `eos_id` and ``consistent=True``. Then P(no end in start + n tokens) <= `survival_bound(epsilon, n)`, at any
-        other setting; greedy decoding ends at the latest at token ``floor.greedy_stop()``: it stops where the end tokens
-        are together as probable as the best other token.
+        Needs `eos_id` and ``consistent=True``. Then P(no end in start + n tokens) <= `survival_bound(epsilon, n)`, at
+        any other setting; greedy decoding ends at the latest at token ``floor.greedy_stop()``: it stops where the end
+        tokens are together as probable as the best other token.
     step : int or array of shape (B,)
         Number of tokens generated before in that row, the prompt not counted.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None
-        A seed: the uniform number is a function of (seed, row id, step), whatever else is in the batch. **The same three
-        give the same number again: a loop with a seed must pass `step`.** A generator gives one number a row, and moves
-        on. None: fresh entropy.
+        A seed: the uniform number is a function of (seed, row id, step), whatever else is in the batch. **The same
+        three give the same number again: a loop with a seed must pass `step`.** A generator gives one number a row, and
+        moves on. None: fresh entropy.
     u : array_like of shape (B,), optional
         The uniform numbers in [0, 1) themselves, in place of `random_state`.
     row_ids : array_like of int64 of shape (B,), optional
@@ -156,7 +156,8 @@ def sample(
     return_info : bool
         Whether to return a `SampleInfo` too.
     n_threads : int, optional
-        Rows are spread over threads; None is all CPUs that this process may use. The tokens are the same for any number.
+        Rows are spread over threads; None is all CPUs that this process may use. The tokens are the same for any
+        number.
 
     Returns
     -------
@@ -175,8 +176,8 @@ def sample(
     Notes
     -----
     Time O(V), two passes over a row; with `top_k` alone about one. Memory beside the row: O(tokens kept). Weights of
-    float16, bfloat16 and float32 logits are computed in float32, with a relative error below 2e-6, of float64 ones below
-    1e-12; sums in float64. The bits are the same at every CPU level.
+    float16, bfloat16 and float32 logits are computed in float32, with a relative error below 2e-6, of float64 ones
+    below 1e-12; sums in float64. The bits are the same at every CPU level.
 
     References
     ----------

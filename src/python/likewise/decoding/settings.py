@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -45,14 +44,14 @@ class Settings(NamedTuple):
 
 
 def settings(
-    temperature: Number,
-    top_k: Integer,
-    top_p: Number,
-    min_p: Number,
-    typical_p: Number,
-    eos_id: int | Sequence[int] | None,
-    consistent: bool,
-    floor: TerminationFloor | None,
+    temperature: Any,
+    top_k: Any,
+    top_p: Any,
+    min_p: Any,
+    typical_p: Any,
+    eos_id: Any,
+    consistent: Any,
+    floor: Any,
 ) -> Settings:
     """The checked arguments, from memory where they are plain numbers."""
     if isinstance(eos_id, list):
@@ -66,14 +65,14 @@ def settings(
 
 
 def _make(
-    temperature: object,
-    top_k: object,
-    top_p: object,
-    min_p: object,
-    typical_p: object,
-    eos_id: object,
-    consistent: object,
-    floor: object,
+    temperature: Any,
+    top_k: Any,
+    top_p: Any,
+    min_p: Any,
+    typical_p: Any,
+    eos_id: Any,
+    consistent: Any,
+    floor: Any,
 ) -> Settings:
     values: dict[str, NDArray[Any]] = {
         "temperature": _numbers(temperature, "temperature"),
@@ -84,7 +83,7 @@ def _make(
     }
     n_rows, name = None, ""
     for argument, given in zip(values, (temperature, top_k, top_p, min_p, typical_p), strict=True):
-        if np.ndim(given) == 0:  # type: ignore[arg-type]
+        if np.ndim(given) == 0:
             continue
         size = values[argument].size
         if n_rows is not None and size != n_rows:
@@ -113,7 +112,7 @@ def _make(
 _remembered = lru_cache(maxsize=64, typed=True)(_make)
 
 # What stands in for the arrays of a call without rows.
-_UNUSED = {
+_UNUSED: dict[str, NDArray[Any]] = {
     "temperature": np.ones(1),
     "top_k": np.zeros(1, np.int64),
     "top_p": np.ones(1),
@@ -122,10 +121,10 @@ _UNUSED = {
 }
 
 
-def _numbers(value: object, name: str) -> NDArray[np.float64]:
+def _numbers(value: Any, name: str) -> NDArray[np.float64]:
     low, excluded, high = _RANGES[name]
     expected = f"finite numbers >= {low:g}" if high == math.inf else f"numbers {'>' if excluded else '>='} 0 and <= 1"
-    if np.ndim(value) == 0:  # type: ignore[arg-type]
+    if np.ndim(value) == 0:
         bounds: dict[str, Any] = {"exclusive_minimum": low} if excluded else {"minimum": low}
         return np.array([check_scalar_float(value, name, maximum=None if high == math.inf else high, **bounds)])
     array = check_array(value, name, ndim=1, min_rows=0, finite=False).astype(np.float64, copy=False)
@@ -136,8 +135,8 @@ def _numbers(value: object, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _counts(value: object, name: str, maximum: int) -> NDArray[np.int64]:
-    if np.ndim(value) == 0:  # type: ignore[arg-type]
+def _counts(value: Any, name: str, maximum: int) -> NDArray[np.int64]:
+    if np.ndim(value) == 0:
         return np.array([check_scalar_int(value, name, minimum=0, maximum=maximum)], np.int64)
     array = check_indices(value, name)
     good = (array >= 0) & (array <= maximum)
@@ -147,11 +146,11 @@ def _counts(value: object, name: str, maximum: int) -> NDArray[np.int64]:
     return array
 
 
-def _end_tokens(value: object) -> NDArray[np.int64]:
+def _end_tokens(value: Any) -> NDArray[np.int64]:
     """Different ids, in the order given."""
     if value is None:
         return np.zeros(0, np.int64)
-    if np.ndim(value) == 0:  # type: ignore[arg-type]
+    if np.ndim(value) == 0:
         ids = [check_scalar_int(value, "eos_id", minimum=0, maximum=2**63 - 1)]
     else:
         ids = check_indices(value, "eos_id").tolist()
@@ -162,7 +161,7 @@ def _end_tokens(value: object) -> NDArray[np.int64]:
     return np.array(list(dict.fromkeys(ids)), np.int64)
 
 
-def steps(step: Integer, n_rows: int) -> NDArray[np.int64]:
+def steps(step: Any, n_rows: int) -> NDArray[np.int64]:
     """One step, or one for each row."""
     if type(step) is int and 0 <= step <= _MAX_STEP:
         return np.array([step], np.int64)
@@ -172,7 +171,7 @@ def steps(step: Integer, n_rows: int) -> NDArray[np.int64]:
     return array
 
 
-def rows_of(logits: object, chosen: Settings) -> tuple[NDArray[Any], bool]:
+def rows_of(logits: Any, chosen: Settings) -> tuple[NDArray[Any], bool]:
     """The logits as a 2-D array that shares their memory, and whether they were one row without a batch axis."""
     array = logits if type(logits) is np.ndarray else None
     if array is None or array.dtype not in _FLOATS or not array.flags.aligned:
