@@ -50,7 +50,7 @@ def survival_bound(epsilon: float, n: ArrayLike) -> float | NDArray[np.float64]:
     >>> survival_bound(0.5, [0, 1, 2])
     array([1.   , 0.5  , 0.125])
     """
-    log_keep = math.log1p(-_open_unit(epsilon, "epsilon"))
+    log_keep = math.log1p(-check_open_unit(epsilon, "epsilon"))
     if np.ndim(n) == 0:
         count = check_scalar_int(n, "n", minimum=0)
         return math.exp(log_keep * (count * (count + 1) / 2))
@@ -105,7 +105,7 @@ class TerminationFloor:
     masked_eos: str = "raise"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "epsilon", _open_unit(self.epsilon, "epsilon"))
+        object.__setattr__(self, "epsilon", check_open_unit(self.epsilon, "epsilon"))
         object.__setattr__(self, "start", check_scalar_int(self.start, "start", minimum=0, maximum=_MAX_STEP))
         check_choice(self.masked_eos, "masked_eos", ("raise", "skip"))
 
@@ -155,15 +155,19 @@ class TerminationFloor:
         512
         """
         budget = check_scalar_int(max_new_tokens, "max_new_tokens", minimum=1, maximum=_MAX_STEP)
-        delta = _open_unit(delta, "delta")
+        delta = check_open_unit(delta, "delta")
         check_choice(decoding, "decoding", ("sample", "greedy"))
         first = budget // 2 if start is None else check_scalar_int(start, "start", minimum=0)
         if first >= budget:
             raise ValueError(f"start: expected an integer below max_new_tokens={budget}, got {first}")
         n = budget - first
         if decoding == "sample":
-            epsilon = -math.expm1(2 * math.log(delta) / (n * (n + 1)))
-            return cls(min(epsilon, math.nextafter(1.0, 0.0)), first, masked_eos)
+            epsilon = min(-math.expm1(2 * math.log(delta) / (n * (n + 1))), math.nextafter(1.0, 0.0))
+            while survival_bound(epsilon, n) > delta:
+                epsilon = math.nextafter(epsilon, 1.0)
+                if epsilon == 1:
+                    raise ValueError(f"delta: expected what {n} tokens with a floor can reach, got {delta}")
+            return cls(epsilon, first, masked_eos)
         epsilon = -math.expm1(-math.log(2) / n)
         while _floor_value(epsilon, n) < 0.5:
             epsilon = math.nextafter(epsilon, 1.0)
@@ -200,7 +204,7 @@ class TerminationFloor:
         >>> TerminationFloor(1e-2).quantile(1e-9), TerminationFloor(1e-2).quantile(0.5)
         (64, 12)
         """
-        delta = _open_unit(delta, "delta")
+        delta = check_open_unit(delta, "delta")
         return self.start + _smallest(lambda n: survival_bound(self.epsilon, n) <= delta)
 
 
@@ -220,7 +224,15 @@ def _smallest(holds: Any) -> int:
     return high
 
 
-def _open_unit(value: object, name: str) -> float:
+def check_floor(value: object) -> TerminationFloor | None:
+    """A floor, or None."""
+    if value is not None and not isinstance(value, TerminationFloor):
+        raise TypeError(f"floor: expected a TerminationFloor or None, got {describe(value)}")
+    return value
+
+
+def check_open_unit(value: object, name: str) -> float:
+    """A number in (0, 1)."""
     number = check_scalar_float(value, name, exclusive_minimum=0.0, maximum=1.0)
     if number >= 1:
         raise ValueError(f"{name}: expected a number > 0 and < 1, got {describe(value)}")

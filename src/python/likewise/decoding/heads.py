@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_array, check_choice, check_indices, check_scalar_float, check_scalar_int
+from .._validation import check_array, check_choice, check_indices, check_scalar_int
+from .floor import check_open_unit
 
 __all__ = ["SelfTerminatingState", "non_monotonic_self_terminating", "self_terminating"]
 
@@ -148,7 +149,7 @@ class SelfTerminatingState:
 
     def __init__(self, eos_id: int, epsilon: float, batch_size: int, kind: str = "st", *, start: int = 0) -> None:
         self._eos = check_scalar_int(eos_id, "eos_id", minimum=0)
-        self._epsilon = check_epsilon(epsilon)
+        self._epsilon = check_open_unit(epsilon, "epsilon")
         self._start = check_scalar_int(start, "start", minimum=0)
         self._kind = check_choice(kind, "kind", ("st", "nmst"))
         n = check_scalar_int(batch_size, "batch_size", minimum=0)
@@ -230,14 +231,6 @@ class SelfTerminatingState:
         self._log_sigmoids[chosen], self._steps[chosen] = 0, 0
 
 
-def check_epsilon(value: object) -> float:
-    """A number in (0, 1)."""
-    epsilon = check_scalar_float(value, "epsilon")
-    if not 0 < epsilon < 1:
-        raise ValueError(f"epsilon: expected a number > 0 and < 1, got {epsilon}")
-    return epsilon
-
-
 def _check(
     value: Any, eos_id: object, epsilon: object, start: object, *, name: str = "logits_seq", ndim: int | None = None
 ) -> tuple[Floats, int, float, int]:
@@ -250,7 +243,7 @@ def _check(
     if logits.shape[-1] < 2:
         raise ValueError(f"{name}: expected at least 2 tokens, got shape {logits.shape}")
     eos = check_scalar_int(eos_id, "eos_id", minimum=0, maximum=logits.shape[-1] - 1)
-    share, first = check_epsilon(epsilon), check_scalar_int(start, "start", minimum=0)
+    share, first = check_open_unit(epsilon, "epsilon"), check_scalar_int(start, "start", minimum=0)
     finite = np.isfinite(logits)
     for wrong, what, got in (
         ((~(logits < np.inf)).any(axis=-1), "numbers or -inf", "NaN or infinity"),

@@ -17,9 +17,8 @@ from .._validation import (
     check_indices,
     check_scalar_float,
     check_scalar_int,
-    describe,
 )
-from .floor import _MAX_STEP, TerminationFloor
+from .floor import _MAX_STEP, check_floor
 
 Number = float | ArrayLike
 Integer = int | ArrayLike
@@ -89,11 +88,9 @@ def _make(
         if n_rows is not None and size != n_rows:
             raise ValueError(f"{argument}: expected as many values as {name}, {n_rows}, got {size}")
         n_rows, name = size, argument
-    eos = _end_tokens(eos_id)
+    eos = end_tokens(eos_id)
     check_bool(consistent, "consistent")
-    if floor is not None:
-        if not isinstance(floor, TerminationFloor):
-            raise TypeError(f"floor: expected a TerminationFloor or None, got {describe(floor)}")
+    if check_floor(floor) is not None:
         if eos.size == 0:
             raise ValueError("floor: expected an eos_id that it can raise, got eos_id=None")
         if not consistent:
@@ -146,7 +143,7 @@ def _counts(value: Any, name: str, maximum: int) -> NDArray[np.int64]:
     return array
 
 
-def _end_tokens(value: Any) -> NDArray[np.int64]:
+def end_tokens(value: Any) -> NDArray[np.int64]:
     """Different ids, in the order given."""
     if value is None:
         return np.zeros(0, np.int64)
