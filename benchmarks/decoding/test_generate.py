@@ -1,0 +1,113 @@
+"""Sampling inside of Hugging Face's ``generate``, with a model that costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.measure import Contestant, Scale
+from benchmarks.results import OURS, Record
+
+torch = pytest.importorskip("torch", reason="pip install torch")
+transformers = pytest.importorskip("transformers", reason="pip install transformers")
+
+from likewise.integrations.transformers import generation_kwargs  # noqa: E402
+
+Contest = Callable[..., Record]
+Keep = Callable[[Record], Record]
+
+CHAIN, GREEDY = "transformers", "greedy loop, no sampling"
+N_TOKENS = 32
+FILTERS = {"top_p=0.9": dict(top_p=0.9), "top_k=50, top_p=0.9": dict(top_k=50, top_p=0.9), "no truncation": {}}
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def free_model(logits: Any) -> Any:
+    """A model for ``generate`` whose forward pass hands out rows of logits that are there already, in turn."""
+    from transformers.modeling_outputs import CausalLMOutput
+
+    class Config(transformers.PretrainedConfig):  # type: ignore[misc]
+        model_type = "free"
+
+    class Free(transformers.PreTrainedModel, transformers.GenerationMixin):  # type: ignore[misc]
+        config_class = Config
+        main_input_name = "input_ids"
+
+        def __init__(self) -> None:
+            config = Config(vocab_size=logits.shape[-1], num_hidden_layers=1, hidden_size=1, num_attention_heads=1)
+            super().__init__(config)
+            self.place = torch.nn.Parameter(torch.zeros(1))  # tells generate the device
+            self.calls = 0
+
+        def forward(self, input_ids: Any = None, attention_mask: Any = None, **_: Any) -> Any:
+            self.calls += 1
+            first = self.calls % (len(logits) - len(input_ids) + 1)
+            return CausalLMOutput(logits=logits[first : first + len(input_ids), None])  # a view
+
+        def prepare_inputs_for_generation(self, input_ids: Any, attention_mask: Any = None, **_: Any) -> Any:
+            return {"input_ids": input_ids}
+
+    return Free()
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.parametrize("kind", ["peaked", "flat"])
+@pytest.mark.parametrize(("vocabulary", "batch"), [(128_256, 1), (262_144, 1), (128_256, 8)])
+@pytest.mark.usefixtures("one_blas_thread", "one_torch_thread")
+def test_generate(
+    filters: str, kind: str, vocabulary: int, batch: int, scale: Scale, contest: Contest, record: Keep
+) -> None:
+    """Whole calls: the loop, the copy of the logits and the final argmax are in them."""
+    if scale.quick and (vocabulary, batch) != (128_256, 1):
+        pytest.skip("a whole run measures it")
+    rng = np.random.default_rng(0)
+    rows = rng.normal(0, 2.2 if kind == "peaked" else 1, size=(16, vocabulary)).astype(np.float32)
+    if kind == "peaked":  # a nucleus of a few tokens, as language models mostly have it
+        for row in rows:
+            row[rng.choice(vocabulary, 60, replace=False)] += np.linspace(10, 16, 60, dtype=np.float32)
+    model = free_model(torch.from_numpy(rows))
+    ids = torch.ones(batch, 4, dtype=torch.int64)
+
+    def generate(options: dict[str, Any]) -> Any:
+        model.calls = 0
+        mask = torch.ones_like(ids)
+        return model.generate(
+            ids, attention_mask=mask, max_new_tokens=N_TOKENS, use_cache=False, pad_token_id=0, **options
+        )
+
+    chain: dict[str, Any] = dict(do_sample=True, top_k=0, top_p=1.0) | FILTERS[filters]
+    ours = generation_kwargs(random_state=0, n_threads=1, **FILTERS[filters])
+    for options in (chain, ours):
+        assert generate(options).shape == (batch, 4 + N_TOKENS)
+    found = contest(
+        "decoding, inside of generate",
+        f"{kind} logits, V {vocabulary}, B {batch}, {filters}",
+        [
+            Contestant(OURS, generate, [ours]),
+            Contestant(CHAIN, generate, [chain]),
+            Contestant(GREEDY, generate, [dict(do_sample=False)]),
+        ],
+        unit="us a step",
+        factor=1e6 / N_TOKENS,
+    )
+    loop = found.row(GREEDY)
+    if loop:
+        for name in (OURS, CHAIN):
+            row = found.row(name)
+            if row:
+                row.note = f"{row.value - loop.value:.0f} us more than the loop alone"
+    if filters == "top_p=0.9":
+        found.compare(">= 30x transformers", 30, CHAIN)
+    else:
+        found.compare("times transformers", 1, CHAIN)
+    record(found)
