@@ -127,9 +127,12 @@ def public_objects() -> Iterator[tuple[str, Any]]:
         "likewise.keywords",
         "likewise.matrices",
         "likewise.adversarial",
+        "likewise.decoding",
         "likewise.integrations.gensim",
+        "likewise.integrations.llama_cpp",
         "likewise.integrations.matplotlib",
         "likewise.integrations.torch",
+        "likewise.integrations.transformers",
         "likewise.persistence",
         "likewise.errors",
     ):
@@ -165,6 +168,7 @@ EXAMPLES = {
     "extract_keywords.py",
     "rank_by_wmd.py",
     "search_docstrings.py",
+    "stop_characters.py",
     "train_emo.py",
     "whiten_sentences.py",
 }  # each has a test below
@@ -228,6 +232,23 @@ def test_extract_keywords(data: Path, tmp_path: Path) -> None:
     for kind in ("chosen by people", "by TF-IDF", "by word2vec", "fused"):
         rows = re.findall(rf"^  {kind}: +(.+)$", printed, re.M)
         assert len(rows) == 5 and all(len(row.split(", ")) >= 2 for row in rows)
+
+
+@pytest.mark.slow
+def test_stop_characters(data: Path, tmp_path: Path) -> None:
+    """The table of the decoding page is what the program prints, and runs agree with the exact probabilities."""
+    if not (data / "tinyshakespeare").is_dir():
+        pytest.skip(f"no tinyshakespeare in {data}")
+    printed = run_example("stop_characters.py", tmp_path, data)
+    rows = {line[:24].strip(): line[24:].split() for line in printed.splitlines() if re.search(r"\.\d{6} ", line)}
+    assert len(rows) == 11
+    page = (ROOT / "docs" / "decoding.rst").read_text(encoding="utf-8")
+    for name, cells in rows.items():
+        late, run = map(float, cells[-4:-2])
+        assert abs(run - late) <= 5 * max(late * (1 - late) / 2766, 1e-9) ** 0.5, name
+        shown = next(line for line in page.splitlines() if line.startswith(name.replace("greedy + floor", "greedy, ")))
+        assert shown.split()[-3:] == cells[-3:], name
+    assert (tmp_path / "stop_characters.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

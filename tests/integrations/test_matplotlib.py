@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from likewise.integrations.matplotlib import plot_convergence, plot_plan
+from likewise.decoding import TerminationFloor, survival_bound
+from likewise.integrations.matplotlib import plot_convergence, plot_plan, plot_survival
 from likewise.projection import RandomProjection, distortion
 from likewise.transport import emd, sinkhorn
 from likewise.whitening import Whitening, tune
@@ -217,3 +218,20 @@ def test_refusals_of_transport_plots() -> None:
         plot_plan(r, n_lines=0)
     with pytest.raises(ValueError, match="^labels: expected 1, one a result, got 2"):
         plot_convergence(r, labels=["a", "b"])
+
+
+def test_survival(axes: Any) -> None:
+    floor = TerminationFloor.for_budget(100, start=20)
+    ax = plot_survival(floor, ax=axes)
+    draw(ax)
+    found = lines(ax)
+    tokens, bound = found["sampling: at most"]
+    assert tokens.tolist() == list(range(101)) and bound[0] == bound[20] == 1 and bound[100] <= 1e-9 < bound[99]
+    np.testing.assert_array_equal(bound[20:], survival_bound(floor.epsilon, np.arange(81)))
+    assert found[f"half have ended by {floor.quantile(0.5)}"][0][0] == floor.quantile(0.5)
+    assert found[f"greedy ends by {floor.greedy_stop()}"][0][0] == floor.greedy_stop()
+    assert ax.get_yscale() == "log" and ax.get_xlabel() and ax.get_ylabel()
+    with pytest.raises(TypeError, match="floor: expected a TerminationFloor, got float"):
+        plot_survival(0.1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^delta: "):
+        plot_survival(floor, delta=1.5)

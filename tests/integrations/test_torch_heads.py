@@ -106,7 +106,7 @@ def test_refusals() -> None:
             head(logits[0], 0, 0.1)
         with pytest.raises(ValueError, match="eos_id: expected an integer from 0 to 3, got 4"):
             head(logits, 4, 0.1)
-        with pytest.raises(ValueError, match="epsilon: expected a number > 0 and < 1"):
+        with pytest.raises(ValueError, match="epsilon: expected a finite number > 0"):
             head(logits, 0, 1.5)
     with pytest.raises(ValueError, match=r"targets: expected integers from 0 to 3, got 4 at position 2"):
         nll(logits, torch.tensor([0, 1, 4]))

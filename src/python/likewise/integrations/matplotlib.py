@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validation import check_array, check_scalar_float, check_scalar_int
+from .._validation import check_array, check_scalar_float, check_scalar_int, describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..decoding import TerminationFloor
     from ..projection import DistortionReport
     from ..transport import EMDResult, Plan, SparsePlan, TransportResult
     from ..whitening import TuneResult, Whitening
 
-__all__ = ["plot_convergence", "plot_distortion", "plot_plan", "plot_spectrum", "plot_tuning"]
+__all__ = ["plot_convergence", "plot_distortion", "plot_plan", "plot_spectrum", "plot_survival", "plot_tuning"]
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
 _BLUE, _ORANGE, _GREEN, _PINK, _RED, _SKY, _GREY = (
@@ -326,6 +327,55 @@ def plot_convergence(
     ax.set_yscale("log")
     ax.set_xlabel("iterations")
     ax.set_ylabel("marginal error (share of the mass)")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_survival(floor: TerminationFloor, ax: Any = None, *, delta: float = 1e-9) -> Any:
+    """Draw what a termination floor proves: how probable a text without an end is at most, token by token.
+
+    Parameters
+    ----------
+    floor : TerminationFloor
+        Its bound is drawn from the first token to the one at which it falls below `delta`; lines mark where half of all
+        texts have ended at the latest, and where greedy decoding stops.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: a new figure.
+    delta : float, default 1e-9
+        The lower end of the axis, in (0, 1).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another object, delta outside (0, 1).
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import likewise as lw
+    >>> from likewise.integrations.matplotlib import plot_survival
+    >>> plot_survival(lw.decoding.TerminationFloor.for_budget(512)).get_xlabel()
+    'tokens generated'
+    """
+    from ..decoding import TerminationFloor, survival_bound
+
+    if not isinstance(floor, TerminationFloor):
+        raise TypeError(f"floor: expected a TerminationFloor, got {describe(floor)}")
+    end, half = floor.quantile(delta), floor.quantile(0.5)
+    ax = _axes(ax)
+    tokens = np.arange(end + 1)
+    bound = survival_bound(floor.epsilon, np.maximum(tokens - floor.start, 0))
+    ax.plot(tokens, bound, color=_BLUE, label="sampling: at most")
+    ax.axvline(half, color=_ORANGE, linestyle="--", label=f"half have ended by {half}")
+    ax.axvline(floor.greedy_stop(), color=_GREY, linestyle=":", label=f"greedy ends by {floor.greedy_stop()}")
+    ax.set_yscale("log")
+    ax.set_xlabel("tokens generated")
+    ax.set_ylabel("probability of no end token yet")
     ax.legend(frameon=False)
     return ax
 

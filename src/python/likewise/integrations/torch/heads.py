@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..._validation import check_scalar_int, describe
-from ...decoding.heads import check_epsilon
+from ...decoding.floor import check_open_unit
 from .formulas import check_integers, check_tensor
 
 __all__ = ["nll", "non_monotonic_self_terminating", "self_terminating"]
@@ -166,7 +166,7 @@ def _check(logits: Any, eos_id: object, epsilon: object, start: object) -> tuple
             f"logits_seq: expected shape (..., T, V) with at least 2 tokens, got shape {tuple(logits.shape)}"
         )
     eos = check_scalar_int(eos_id, "eos_id", minimum=0, maximum=logits.shape[-1] - 1)
-    share, first = check_epsilon(epsilon), check_scalar_int(start, "start", minimum=0)
+    share, first = check_open_unit(epsilon, "epsilon"), check_scalar_int(start, "start", minimum=0)
     rows = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     # Sums over many steps need float64, which Apple's GPUs lack.
     wide = rows.dtype if rows.device.type == "mps" else torch.float64
