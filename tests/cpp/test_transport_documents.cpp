@@ -163,6 +163,10 @@ void check_kernels() {
         kernels.multiply(vectors.data(), dim, 0.3, product.data());
         for (std::size_t h = 0; h < dim; ++h)
           CHECK(product[h] == static_cast<T>(static_cast<double>(vectors[h]) * 0.3));
+        const std::vector<const T*> some = {&vectors[0], &vectors[0], &vectors[(n_words - 1) * dim], &vectors[0]};
+        std::vector<T> transposed(4 * dim);
+        kernels.columns(some.data(), 4, dim, transposed.data());
+        for (std::size_t e = 0; e < 4 * dim; ++e) CHECK(transposed[e] == some[e % 4][e / 4]);
       }
     }
 }

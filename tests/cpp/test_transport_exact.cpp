@@ -73,8 +73,10 @@ void check_kernels(const ExactTable& table) {
       CHECK(of<T>(table).first_at_most(costs.data(), potentials.data(), n, bound) == first);
     }
     double two[2];
-    of<T>(table).two_least_differences(costs.data(), potentials.data(), n, two);
+    const std::size_t least_at = of<T>(table).two_least_differences(costs.data(), potentials.data(), n, two);
     CHECK(two[0] == differences[0] && two[1] == differences[1]);
+    if (two[0] < kInfinity)
+      CHECK(least_at == of<T>(table).first_at_most(costs.data(), potentials.data(), n, two[0]));
     of<T>(table).lower_to_differences(costs.data(), 0.25, n, least.data());
     CHECK(least == lowered);
   }

@@ -95,12 +95,20 @@ inline std::uint32_t greater_bits(vec<double> a, vec<double> b) {
 #endif
 }
 
-/// The larger of each pair of lanes.
+/// The larger of each pair of lanes; b where one is NaN.
 inline vec<float> maximum(vec<float> a, vec<float> b) {
+#if defined(__AVX512F__)
+  return (vec<float>)_mm512_maskz_max_ps(0xFFFF, (__m512)a, (__m512)b);  // of the choice below GCC makes two steps
+#else
   return a > b ? a : b;
+#endif
 }
 inline vec<double> maximum(vec<double> a, vec<double> b) {
+#if defined(__AVX512F__)
+  return (vec<double>)_mm512_maskz_max_pd(0xFF, (__m512d)a, (__m512d)b);
+#else
   return a > b ? a : b;
+#endif
 }
 
 /// a * b + c; rounded once where the level has fma, so that levels differ in the last bit.
@@ -137,7 +145,8 @@ inline vec<T> multiply_then_add(vec<T> a, vec<T> b, vec<T> c) {
 inline vec<float> quotient(vec<float> a, vec<float> b) {
 #if defined(__AVX512F__)
   const vec<float> r = (vec<float>)_mm512_maskz_rcp14_ps(0xFFFF, (__m512)b);
-  return a * multiply_add<float>(r, multiply_add<float>(-b, r, broadcast(1.0f)), r);
+  const vec<float> rest = (vec<float>)_mm512_fnmadd_ps((__m512)b, (__m512)r, (__m512)broadcast(1.0f));
+  return a * multiply_add<float>(r, rest, r);
 #else
   return a / b;
 #endif
@@ -175,6 +184,27 @@ inline vec<float> to_floats(vec<double> a, vec<double> b, std::index_sequence<I.
 }
 inline vec<float> to_floats(vec<double> a, vec<double> b) {
   return to_floats(a, b, std::make_index_sequence<lanes<float>>());
+}
+
+/// Four numbers, whatever the width of a register.
+template <class T>
+struct four_of {
+  typedef T type __attribute__((vector_size(4 * sizeof(T))));
+};
+template <class T>
+using four = typename four_of<T>::type;
+
+/// Rows of a 4 x 4 block to its columns.
+template <class T>
+inline void transpose(four<T> (&rows)[4]) {
+  const four<T> low = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
+  const four<T> low_rest = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+  const four<T> high = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+  const four<T> high_rest = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+  rows[0] = __builtin_shufflevector(low, low_rest, 0, 1, 4, 5);
+  rows[1] = __builtin_shufflevector(low, low_rest, 2, 3, 6, 7);
+  rows[2] = __builtin_shufflevector(high, high_rest, 0, 1, 4, 5);
+  rows[3] = __builtin_shufflevector(high, high_rest, 2, 3, 6, 7);
 }
 
 /// e^x: 2^n p(r) with x = n ln 2 + r and the polynomial p of least relative error. 0 below -86 (double: -707), at most

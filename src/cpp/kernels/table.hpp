@@ -109,8 +109,8 @@ struct ExactKernels {
   double (*least_difference)(const T* costs, const double* potentials, std::size_t n);
   /// The first j whose difference is not above `bound`; n if there is none.
   std::size_t (*first_at_most)(const T* costs, const double* potentials, std::size_t n, double bound);
-  /// The two least of them, in order.
-  void (*two_least_differences)(const T* costs, const double* potentials, std::size_t n, double* two);
+  /// The two least of them, in order. Returns the first j of the least, some j < n where all are infinite.
+  std::size_t (*two_least_differences)(const T* costs, const double* potentials, std::size_t n, double* two);
   /// least[j] = min(least[j], costs[j] - potential).
   void (*lower_to_differences)(const T* costs, double potential, std::size_t n, double* least);
 };
@@ -149,6 +149,8 @@ struct DocumentKernels {
   double (*squared_length)(const T* x, std::size_t n);
   /// out[i] = x[i] * factor, rounded once from float64.
   void (*multiply)(const T* x, std::size_t n, double factor, T* out);
+  /// out[h * n + i] = rows[i][h] for n rows, a multiple of 4, of `dim` coordinates.
+  void (*columns)(const T* const* rows, std::size_t n, std::size_t dim, T* out);
 };
 
 struct DocumentTable {

@@ -120,24 +120,25 @@ QueryColumns<T>::QueryColumns(const T* vectors, std::size_t dim, const Words& qu
   std::vector<const T*> rows(stride);
   for (std::size_t i = 0; i < stride; ++i)
     rows[i] = vectors + static_cast<std::size_t>(query.words[i < n ? i : 0]) * dim;
-  for (std::size_t h = 0; h < dim; ++h)
-    for (std::size_t i = 0; i < stride; ++i) columns[h * stride + i] = rows[i][h];
+  document_kernels<T>().columns(rows.data(), stride, dim, columns.get());
 }
 
 template <class T>
-double DocumentSolver<T>::solve(const T* distances, const QueryColumns<T>& query, const std::int32_t* words,
-                                const double* weights, std::size_t n) {
+double DocumentSolver<T>::solve(const T* distances, const T* nearest, const QueryColumns<T>& query,
+                                const std::int32_t* words, const double* weights, std::size_t n) {
   a_.assign(weights, weights + n);
   b_.assign(query.weights.begin(), query.weights.begin() + static_cast<std::ptrdiff_t>(query.n));
   const auto row_of = [&](std::size_t j) { return distances + static_cast<std::size_t>(words[j]) * query.stride; };
   // Distances obey the triangle inequality, so that mass at the same place may as well stay.
-  for (std::size_t j = 0; j < n; ++j)
+  for (std::size_t j = 0; j < n; ++j) {
+    if (nearest[words[j]] > 0) continue;
     for (std::size_t i = 0; i < query.n; ++i)
       if (row_of(j)[i] == 0) {
         const double staying = std::min(a_[j], b_[i]);
         a_[j] -= staying;
         b_[i] -= staying;
       }
+  }
   const auto keep = [](std::vector<double>& mass, std::vector<std::size_t>& kept) {
     kept.clear();
     double sum = 0;
@@ -163,8 +164,15 @@ double DocumentSolver<T>::solve(const T* distances, const QueryColumns<T>& query
     return cost;
   }
   cost_.resize(a_.size() * b_.size());
-  for (std::size_t j = 0; j < a_.size(); ++j)
-    for (std::size_t i = 0; i < b_.size(); ++i) cost_[j * b_.size() + i] = row_of(rows_[j])[columns_[i]];
+  for (std::size_t j = 0; j < a_.size(); ++j) {
+    const T* const row = row_of(rows_[j]);
+    T* const to = cost_.data() + j * b_.size();
+    if (b_.size() == query.n) {
+      std::copy(row, row + query.n, to);
+    } else {
+      for (std::size_t i = 0; i < b_.size(); ++i) to[i] = row[columns_[i]];
+    }
+  }
   return simplex_.solve<T>(a_, b_, cost_.data()).cost;
 }
 
@@ -220,7 +228,7 @@ double document_distance(DocumentDistance kind, span<const T> vectors, std::size
     return std::ldexp(std::max(forward, backward), exponent);
   }
   DocumentSolver<T> solver;
-  return std::ldexp(solver.solve(distances.get(), query, positions.data(), words_a.weights.data(), n), exponent);
+  return std::ldexp(solver.solve(distances.get(), nearest.get(), query, positions.data(), words_a.weights.data(), n), exponent);
 }
 
 #define LIKEWISE_INSTANTIATE(T)                                                                                     \

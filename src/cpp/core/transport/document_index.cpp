@@ -100,7 +100,7 @@ class Closer {
 
   double solve(const Table<T>& table, const QueryColumns<T>& query, const std::int32_t* words, const double* weights,
                std::size_t n) {
-    return solver_.solve(table.distances.get(), query, words, weights, n);
+    return solver_.solve(table.distances.get(), table.nearest.get(), query, words, weights, n);
   }
 
  private:

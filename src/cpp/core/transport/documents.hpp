@@ -37,13 +37,13 @@ struct QueryColumns {
   std::vector<double> weights;   // stride
 };
 
-/// Word Mover's Distance of one document, whose words are rows of a table of distances, and the query. Keeps its memory
-/// from one document to the next; one thread at a time.
+/// Word Mover's Distance of one document, whose words are rows of a table of distances (and of their least ones, `nearest`),
+/// and the query. Keeps its memory from one document to the next; one thread at a time.
 template <class T>
 class DocumentSolver {
  public:
-  double solve(const T* distances, const QueryColumns<T>& query, const std::int32_t* words, const double* weights,
-               std::size_t n);
+  double solve(const T* distances, const T* nearest, const QueryColumns<T>& query, const std::int32_t* words,
+               const double* weights, std::size_t n);
 
  private:
   std::vector<double> a_, b_;

@@ -3,9 +3,8 @@
 #include <numeric>
 #include <string>
 
-#include "core/dispatch.hpp"
 #include "core/thread_pool.hpp"
-#include "likewise/transport/exact.hpp"
+#include "core/transport/exact_kernels.hpp"
 
 namespace likewise::transport {
 namespace {
@@ -15,15 +14,6 @@ constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kUnits = 0x1p60;         // of a mass that is no whole number of anything
 constexpr double kExactIntegers = 0x1p53;
 constexpr std::size_t kMostNodes = std::size_t{1} << 30;
-
-template <class T>
-const kernels::ExactKernels<T>& exact_kernels() {
-  if constexpr (sizeof(T) == 4) {
-    return kernel_table().exact.f32;
-  } else {
-    return kernel_table().exact.f64;
-  }
-}
 
 double checked_mass(span<const double> weights, const char* name) {
   double mass = 0;
@@ -97,112 +87,6 @@ void NetworkSimplex::link(Index node, Index next) {
 void NetworkSimplex::refresh_potentials() {
   for (Index node = next_[root_]; node != root_; node = next_[node])
     potential_[node] = cost_[node] - potential_[nodes_[node].parent];
-}
-
-/// Makes the tree of n + m - 1 arcs, whatever their order, and hangs it up at the root.
-void NetworkSimplex::hang_tree(const std::vector<Index>& rows, const std::vector<Index>& columns,
-                               const std::vector<std::int64_t>& flows, const std::vector<double>& costs) {
-  // End 2k of arc k is at its row, end 2k + 1 at its column; ends at one node form a list, 0 at its end.
-  std::vector<std::size_t> first(n_ + m_, 0), next(2 * rows.size() + 1);
-  for (std::size_t end = 0; end < 2 * rows.size(); ++end) {
-    const Index node = end % 2 == 0 ? rows[end / 2] : columns[end / 2];
-    next[end + 1] = first[node];
-    first[node] = end + 1;
-  }
-  std::vector<Index> order, waiting{root_}, place(n_ + m_);
-  order.reserve(rows.size() + 1);
-  nodes_[root_].parent = root_;
-  while (!waiting.empty()) {
-    const Index node = waiting.back();
-    waiting.pop_back();
-    place[node] = static_cast<Index>(order.size());
-    order.push_back(node);
-    for (std::size_t end = first[node]; end != 0; end = next[end]) {
-      const std::size_t arc = (end - 1) / 2;
-      const Index other = end % 2 == 1 ? columns[arc] : rows[arc];
-      if (other == nodes_[node].parent) continue;
-      nodes_[other].parent = node;
-      flow_[other] = flows[arc];
-      cost_[other] = costs[arc];
-      waiting.push_back(other);
-    }
-  }
-  for (const Index node : order) nodes_[node].size = 1;
-  for (std::size_t k = order.size(); k-- > 1;) nodes_[nodes_[order[k]].parent].size += nodes_[order[k]].size;
-  for (std::size_t k = 0; k < order.size(); ++k) {
-    link(order[k], order[k + 1 < order.size() ? k + 1 : 0]);
-    nodes_[order[k]].last = order[place[order[k]] + nodes_[order[k]].size - 1];
-  }
-  refresh_potentials();
-}
-
-/// A greedy plan: each row sends to its cheapest columns with room, costs taken relative to the columns' least, the
-/// rows that would lose most by a second choice first. Ties of mass are broken as if every row had a trifle more than
-/// its weight and the root all of these trifles: what has no flow then points to the root, as strong feasibility asks.
-template <class T>
-void NetworkSimplex::grow_first_tree(const T* cost) {
-  const kernels::ExactKernels<T>& kernel = exact_kernels<T>();
-  double* const open = potential_.data() + n_;  // least cost of a column; -inf once it is full
-  std::fill(open, open + m_, kInfinity);
-  std::vector<Index> order;
-  for (std::size_t i = 0; i < n_; ++i)
-    if (supply_[i] > 0) {
-      order.push_back(static_cast<Index>(i));
-      kernel.lower_to_differences(cost + i * m_, 0, m_, open);
-      poll_interrupt();
-    }
-  for (std::size_t j = 0; j < m_; ++j)
-    if (demand_[j] == 0) open[j] = -kInfinity;
-  for (const Index i : order) {
-    double two[2];
-    kernel.two_least_differences(cost + i * m_, open, m_, two);
-    const double regret = two[1] - two[0];
-    potential_[i] = regret > 0 ? regret : 0;  // the order must be one: no NaN
-    poll_interrupt();
-  }
-  std::sort(order.begin(), order.end(), [this](Index i, Index j) {
-    return potential_[i] > potential_[j] || (potential_[i] == potential_[j] && i < j);
-  });
-
-  std::vector<std::int64_t> room = demand_;
-  std::vector<std::int64_t> trifles(m_, 0);
-  const auto root = static_cast<std::size_t>(std::max_element(demand_.begin(), demand_.end()) - demand_.begin());
-  trifles[root] = static_cast<std::int64_t>(order.size());
-  root_ = static_cast<Index>(n_ + root);
-  std::vector<Index> rows, columns;
-  std::vector<std::int64_t> flows;
-  std::vector<double> costs;
-  for (const Index i : order) {
-    const T* row = cost + i * m_;
-    std::int64_t left = supply_[i], trifle = 1;
-    poll_interrupt();
-    for (bool sending = true; sending;) {
-      const double least = kernel.least_difference(row, open, m_);
-      std::size_t j = kernel.first_at_most(row, open, m_, least);
-      if (j == m_ || (room[j] == 0 && trifles[j] <= 0))  // no finite cost: any column with room
-        for (j = 0; room[j] == 0 && trifles[j] <= 0;) ++j;
-      const bool same = room[j] == left && trifles[j] == trifle;
-      const bool fills = room[j] < left || (room[j] == left && trifles[j] <= trifle);
-      rows.push_back(i);
-      columns.push_back(static_cast<Index>(n_ + j));
-      costs.push_back(static_cast<double>(row[j]));
-      if (fills) {
-        flows.push_back(room[j]);
-        left -= room[j];
-        trifle -= trifles[j];
-        room[j] = trifles[j] = 0;
-        open[j] = -kInfinity;
-        sending = !same;
-      } else {
-        flows.push_back(left);
-        room[j] -= left;
-        trifles[j] -= trifle;
-        sending = false;
-      }
-    }
-  }
-  for (std::size_t j = 0; j < m_; ++j) open[j] = demand_[j] == 0 ? -kInfinity : 0;
-  hang_tree(rows, columns, flows, costs);
 }
 
 double NetworkSimplex::tolerance(std::size_t i, std::size_t column, double cost) const {
@@ -455,7 +339,7 @@ void NetworkSimplex::duals(const T* cost, double* u, double* v) const {
   std::vector<double> least(m_, kInfinity);
   for (std::size_t i = 0; i < n_; ++i) {
     if (supply_[i] == 0) continue;
-    poll_interrupt();
+    if (i % 64 == 63) poll_interrupt();
     u[i] = kernel.least_difference(cost + i * m_, v, m_);
     kernel.lower_to_differences(cost + i * m_, u[i], m_, least.data());
   }

@@ -29,10 +29,10 @@ inline vec<T> do_rows(const LaneState<T>& s, std::size_t first, std::size_t part
   V sums[R] = {};
   for (std::size_t j = 0; j < m; ++j) {
     const V v = load(s.v + j * w + part);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
     for (std::size_t r = 0; r < R; ++r) sums[r] = multiply_add<T>(load(k + r * row + j * w), v, sums[r]);
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 10
   for (std::size_t r = 0; r < R; ++r) {
     sums[r] = quotient(load(s.a + (first + r) * w + part), maximum(sums[r], broadcast(kTiny<T>)));
     store(s.u + (first + r) * w + part, sums[r]);
@@ -40,12 +40,34 @@ inline vec<T> do_rows(const LaneState<T>& s, std::size_t first, std::size_t part
   }
   for (std::size_t j = 0; j < m; ++j) {
     V column = load(s.image + j * w + part);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
     for (std::size_t r = 0; r < R; ++r) column = multiply_add<T>(load(k + r * row + j * w), sums[r], column);
     store(s.image + j * w + part, column);
   }
   return largest;
 }
+
+/// Rows of one block: as many as leave registers free for the columns.
+constexpr std::size_t kMostRows = 10;
+
+template <class T>
+inline vec<T> do_block(const LaneState<T>& s, std::size_t first, std::size_t count, std::size_t part, vec<T> largest) {
+  switch (count) {
+    case 1: return do_rows<1>(s, first, part, largest);
+    case 2: return do_rows<2>(s, first, part, largest);
+    case 3: return do_rows<3>(s, first, part, largest);
+    case 4: return do_rows<4>(s, first, part, largest);
+    case 5: return do_rows<5>(s, first, part, largest);
+    case 6: return do_rows<6>(s, first, part, largest);
+    case 7: return do_rows<7>(s, first, part, largest);
+    case 8: return do_rows<8>(s, first, part, largest);
+    case 9: return do_rows<9>(s, first, part, largest);
+    default: return do_rows<10>(s, first, part, largest);
+  }
+}
+
+inline vec<float> magnitude(vec<float> v) { return (vec<float>)((vec<std::int32_t>)v & 0x7FFFFFFF); }
+inline vec<double> magnitude(vec<double> v) { return (vec<double>)((vec<std::int64_t>)v & 0x7FFFFFFFFFFFFFFF); }
 
 /// One iteration: u and image from v. Returns the lanes that want attention, as bits.
 template <class T>
@@ -54,15 +76,17 @@ std::uint32_t iterate(const LaneState<T>& s, std::size_t part) {
   constexpr std::size_t w = kWidth<T>;
   for (std::size_t j = 0; j < s.m; ++j) store(s.image + j * w + part, V{});
   V largest{};
-  std::size_t i = 0;
-  for (; i + 8 <= s.n; i += 8) largest = do_rows<8>(s, i, part, largest);
-  for (; i + 4 <= s.n; i += 4) largest = do_rows<4>(s, i, part, largest);
-  for (; i < s.n; ++i) largest = do_rows<1>(s, i, part, largest);
+  for (std::size_t i = 0, left = s.n; left > 0;) {
+    const std::size_t blocks = (left + kMostRows - 1) / kMostRows, count = (left + blocks - 1) / blocks;
+    largest = do_block<T>(s, i, count, part, largest);
+    i += count;
+    left -= count;
+  }
   V error{};
   for (std::size_t j = 0; j < s.m; ++j) {
     const V column = load(s.image + j * w + part), b = load(s.b + j * w + part);
     const V difference = load(s.v + j * w + part) * column - b;
-    error += difference < T{0} ? -difference : difference;
+    error += magnitude(difference);
     const V image = quotient(b, maximum(column, broadcast(kTiny<T>)));
     largest = maximum(largest, image);
     store(s.image + j * w + part, image);
@@ -234,28 +258,22 @@ void scatter(const double* e, std::size_t n, std::size_t m, std::size_t stride, 
 
 /// Registers of four float32, one of each of as many lanes: a quarter of the stores.
 void scatter_four(const double* const* e, std::size_t n, std::size_t m, std::size_t stride, float* kernel) {
-  typedef float four __attribute__((vector_size(16)));
-  typedef double four_doubles __attribute__((vector_size(32)));
   constexpr std::size_t w = kWidth<float>;
   const auto take = [](const double* p) {
-    four_doubles v;
+    four<double> v;
     std::memcpy(&v, p, sizeof v);
-    v = v < static_cast<double>(kTiny<float>) ? four_doubles{} : v;
-    return __builtin_convertvector(v, four);
+    v = v < static_cast<double>(kTiny<float>) ? four<double>{} : v;
+    return __builtin_convertvector(v, four<float>);
   };
   for (std::size_t i = 0; i < n; ++i) {
     float* to = kernel + i * stride * w;
     const std::size_t row = i * m;
     std::size_t j = 0;
     for (; j + 4 <= m; j += 4, to += 4 * w) {
-      const four a = take(e[0] + row + j), b = take(e[1] + row + j), c = take(e[2] + row + j), d = take(e[3] + row + j);
-      const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-      const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      const four found[] = {
-          __builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
-          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+      four<float> block[] = {take(e[0] + row + j), take(e[1] + row + j), take(e[2] + row + j), take(e[3] + row + j)};
+      transpose<float>(block);
 #pragma GCC unroll 4
-      for (std::size_t k = 0; k < 4; ++k) std::memcpy(to + k * w, &found[k], sizeof(four));
+      for (std::size_t k = 0; k < 4; ++k) std::memcpy(to + k * w, &block[k], sizeof block[k]);
     }
     for (; j < m; ++j, to += w)
       for (std::size_t lane = 0; lane < 4; ++lane) to[lane] = narrow<float>(e[lane][row + j]);

@@ -171,12 +171,17 @@ void sweep(const float* affinities, std::size_t n, std::size_t n_columns, const 
 
 template <class T>
 double squared_length(const T* x, std::size_t n) {
-  double sums[8] = {};
+  constexpr std::size_t w = 32;  // sums that do not wait for one another, the same at every level
+  double sums[w] = {};
   std::size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (std::size_t c = 0; c < 8; ++c) sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(x[i + c]);
+  for (; i + w <= n; i += w)
+#pragma GCC unroll 32
+    for (std::size_t c = 0; c < w; ++c) sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(x[i + c]);
   for (std::size_t c = 0; i < n; ++i, ++c) sums[c] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+#pragma GCC unroll 5
+  for (std::size_t half = w / 2; half > 0; half /= 2)
+    for (std::size_t c = 0; c < half; ++c) sums[c] += sums[c + half];
+  return sums[0];
 }
 
 template <class T>
@@ -184,12 +189,30 @@ void multiply(const T* x, std::size_t n, double factor, T* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(static_cast<double>(x[i]) * factor);
 }
 
+/// By blocks of 4 x 4: a quarter of the stores.
+template <class T>
+void columns(const T* const* rows, std::size_t n, std::size_t dim, T* out) {
+  std::size_t h = 0;
+  for (; h + 4 <= dim; h += 4)
+    for (std::size_t i = 0; i < n; i += 4) {
+      four<T> block[4];
+#pragma GCC unroll 4
+      for (std::size_t k = 0; k < 4; ++k) std::memcpy(&block[k], rows[i + k] + h, sizeof block[k]);
+      transpose<T>(block);
+#pragma GCC unroll 4
+      for (std::size_t k = 0; k < 4; ++k) std::memcpy(out + (h + k) * n + i, &block[k], sizeof block[k]);
+    }
+  for (; h < dim; ++h)
+    for (std::size_t i = 0; i < n; ++i) out[h * n + i] = rows[i][h];
+}
+
 }  // namespace
 
 const DocumentTable document_kernels = {
-    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>, multiply<float>},
+    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>, multiply<float>,
+     columns<float>},
     {distances<double>, bounds<double>, transform<double>, affinities<double>, squared_length<double>,
-     multiply<double>},
+     multiply<double>, columns<double>},
     sweep,
 };
 

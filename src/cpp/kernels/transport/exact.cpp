@@ -68,31 +68,41 @@ std::size_t first_at_most(const T* costs, const double* potentials, std::size_t 
 }
 
 template <class T>
-void two_least_differences(const T* costs, const double* potentials, std::size_t n, double* two) {
-  vec<double> first = broadcast(__builtin_inf()), second = first;
-  std::size_t j = 0;
-  for (; j + kWidth <= n; j += kWidth) {
-    const vec<double> r = differences(costs + j, potentials + j);
-    const vec<double> larger = r < first ? first : r;
-    first = r < first ? r : first;
-    second = larger < second ? larger : second;
-  }
-  double a = __builtin_inf(), b = a;
-  const auto take = [&](double r) {
-    if (r < a) {
-      b = a;
-      a = r;
-    } else if (r < b) {
-      b = r;
-    }
+std::size_t two_least_differences(const T* costs, const double* potentials, std::size_t n, double* two) {
+  const vec<double> none = broadcast(__builtin_inf());
+  vec<double> first = none, second = none, column{};
+  const auto take = [&](vec<double> r, std::size_t j) {
+    column = r < first ? broadcast(static_cast<double>(j)) : column;  // of the register's first lane
+    second = minimum(maximum(r, first), second);
+    first = minimum(r, first);
   };
-  for (std::size_t i = 0; i < kWidth; ++i) {
-    take(first[i]);
-    take(second[i]);
+  std::size_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) take(differences(costs + j, potentials + j), j);
+  if (j < n && n > kWidth) {  // the last register ends with the row: what it sees again does not count
+    const vec<double> r = differences(costs + n - kWidth, potentials + n - kWidth);
+    take(lane_numbers<double>() < static_cast<std::int64_t>(j + kWidth - n) ? none : r, n - kWidth);
+  } else if (j < n) {
+    vec<double> r = none;
+    for (std::size_t lane = 0; lane < n; ++lane) r[lane] = static_cast<double>(costs[lane]) - potentials[lane];
+    take(r, 0);
   }
-  for (; j < n; ++j) take(static_cast<double>(costs[j]) - potentials[j]);
-  two[0] = a;
-  two[1] = b;
+  const double least = least_lane(first);
+  std::size_t found = n, at = 0;
+  for (std::uint32_t bits = ~greater_bits(first, broadcast(least)) & ((1u << kWidth) - 1); bits != 0; bits &= bits - 1) {
+    const auto lane = static_cast<std::size_t>(__builtin_ctz(bits));
+    const std::size_t here = static_cast<std::size_t>(column[lane]) + lane;
+    if (here < found) {
+      found = here;
+      at = lane;
+    }
+  }
+  // The second one is the least of other lanes, or the second of its own.
+  double rest[kWidth];
+  store(rest, first);
+  rest[at] = __builtin_inf();
+  two[0] = least;
+  two[1] = least_lane(minimum(load(rest), second));
+  return found < n ? found : 0;
 }
 
 template <class T>
