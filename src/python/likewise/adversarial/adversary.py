@@ -250,6 +250,11 @@ class Adversary:
         self._n_calls += 1
         return step
 
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        return self._settings.method
+
     def remove(self) -> None:
         """Take the hook off the target. A second call does nothing."""
         if self._hook is not None:

@@ -1,4 +1,8 @@
-"""Adapters to Hugging Face transformers: native sampling, floors and loop detection inside of ``generate``."""
+"""Adapters to Hugging Face transformers.
+
+Native sampling, floors and loop detection inside of ``generate``; training against perturbations of the embeddings by
+``Trainer``.
+"""
 
 try:
     import transformers  # noqa: F401
@@ -8,5 +12,14 @@ except ImportError as error:
     ) from error
 
 from .decoding import LoopStoppingCriteria, NativeSampler, TerminationFloorProcessor, generation_kwargs
+from .training import AdversarialTrainerMixin, TrainerPatch, adversarial_training
 
-__all__ = ["LoopStoppingCriteria", "NativeSampler", "TerminationFloorProcessor", "generation_kwargs"]
+__all__ = [
+    "AdversarialTrainerMixin",
+    "LoopStoppingCriteria",
+    "NativeSampler",
+    "TerminationFloorProcessor",
+    "TrainerPatch",
+    "adversarial_training",
+    "generation_kwargs",
+]
