@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.references import matrices_counting
-from likewise import matrices
+from likewise import decoding, matrices
 from tests.matrices.cases import (
     Rows,
     companion,
@@ -236,3 +236,27 @@ def test_companion(coefficients: list[Fraction], leading: int) -> None:
     found = matrices.invariants(c)
     assert found.charpoly == found.minpoly == (1, *(x / leading for x in coefficients))
     assert matrices.rational_canonical_form(c).form.tolist() == c.tolist()
+
+
+@run
+@given(seed=seeds, n=st.integers(2, 5), top_k=st.integers(0, 3), consistent=st.booleans())
+def test_tokens_by_other_names_are_a_similar_chain_that_stops_alike(
+    seed: int, n: int, top_k: int, consistent: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Different counts in a row: renaming tokens would change how ties are broken.
+    counts = np.array([rng.permutation(np.arange(1, n + 2)) for _ in range(n + 1)])
+    names = rng.permutation(n + 1)
+    renamed = np.empty_like(counts)
+    renamed[np.ix_(names, names)] = counts
+    eos, total = int(rng.integers(n + 1)), int(counts[0].sum())
+
+    def tokens(table: Any, end: int) -> Rows:
+        return [[Fraction(int(c), total) for c in row] for row in np.delete(np.delete(table, end, 0), end, 1)]
+
+    assert matrices.is_similar(tokens(counts, eos), tokens(renamed, int(names[eos]))).similar
+    start = np.delete(np.arange(n + 1), eos)
+    how = dict(top_k=top_k, consistent=consistent)
+    expected = decoding.termination_probability(counts / total, eos, start, how)
+    found = decoding.termination_probability(renamed / total, int(names[eos]), names[start], how)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
