@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from likewise.decoding import TerminationFloor, sample, termination_probability
+from likewise.decoding import TerminationFloor, filter_logits, sample, termination_probability
 
 Vector = NDArray[Any]
 
@@ -58,6 +58,14 @@ def run(P: Vector, end: int, starts: Vector, limit: int, seed: int, **options: A
     return lengths
 
 
+def mean_length(P: Vector, end: int, starts: Vector, **options: Any) -> float:
+    """The expected number of characters, (I - Q)^-1 1, of a way of decoding that ends for certain."""
+    kept = np.exp(filter_logits(np.log(P), eos_id=end, normalize=True, **options))
+    moves = np.delete(np.delete(kept, end, axis=0), end, axis=1)
+    means = np.linalg.solve(np.eye(len(moves)) - moves, np.ones(len(moves)))
+    return float(means[starts - (starts > end)].mean())
+
+
 def plot(found: dict[str, Vector], limit: int, path: str) -> None:
     """The share of lines that have not ended, against the characters generated."""
     import matplotlib
@@ -66,7 +74,7 @@ def plot(found: dict[str, Vector], limit: int, path: str) -> None:
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 4))
-    colours = dict(zip(TRUNCATIONS, ("#D55E00", "#E69F00", "#0072B2", "#009E73"), strict=True))
+    colours = dict(zip((*TRUNCATIONS, "full"), ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#000000"), strict=True))
     tokens = np.arange(1, limit + 1)
     for name, lengths in found.items():
         alive = (lengths[:, None] > tokens).mean(axis=0)
@@ -97,16 +105,19 @@ def main() -> None:
         ways[f"{name} consistent"] = truncation
     ways["greedy"] = dict(temperature=0)
     ways["greedy + floor"] = dict(temperature=0, floor=GREEDY_FLOOR)
-    print(f"{'':24}{'never ends':>12}{f'over {limit}':>12}{'in the run':>12}{'mean length':>13}{'longest':>9}")
+    print(
+        f"{'':24}{'never ends':>12}{f'over {limit}':>12}{'in the run':>12}{'mean':>9}{'in the run':>12}{'longest':>9}"
+    )
     found = {}
     for name, way in ways.items():
-        never = "0 (proved)" if "floor" in way else f"{1 - termination_probability(P, end, starts, way).mean():.6f}"
+        floored = "floor" in way
+        never = 0.0 if floored else 1 - termination_probability(P, end, starts, way).mean()  # with a floor: proved
         late = 1 - termination_probability(P, end, starts, way, horizon=limit).mean()
+        mean = f"{mean_length(P, end, starts, **way):.1f}" if never == 0 and not floored else "-"
         found[name] = lengths = run(P, end, starts, limit, options.seed, **way)
         unfinished = (lengths > limit).mean()
-        finished = unfinished == 0
-        mean, longest = (f"{lengths.mean():.1f}", str(lengths.max())) if finished else ("-", "-")
-        print(f"{name:24}{never:>12}{late:>12.6f}{unfinished:>12.6f}{mean:>13}{longest:>9}")
+        ran, longest = (f"{lengths.mean():.1f}", str(lengths.max())) if unfinished == 0 else ("-", "-")
+        print(f"{name:24}{never:>12.6f}{late:>12.6f}{unfinished:>12.6f}{mean:>9}{ran:>9}{longest:>9}")
     if options.plot:
         plot(found, limit, options.plot)
 

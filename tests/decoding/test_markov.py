@@ -155,6 +155,15 @@ def test_real_chain(lines: tuple[Any, int, Any], truncation: dict[str, Any], nev
     assert (termination_probability(P, eos, starts, truncation) == 1).all()
 
 
+def test_real_chain_greedy(lines: tuple[Any, int, Any]) -> None:
+    """99.4 % never end; with a floor from the 64th character on all have ended by the 88th, the end token included."""
+    P, eos, starts = lines
+    assert 1 - termination_probability(P, eos, starts, dict(temperature=0)).mean() == pytest.approx(0.994, abs=5e-4)
+    floored = dict(temperature=0, floor=TerminationFloor(1e-2, start=64))
+    assert (termination_probability(P, eos, starts, floored, horizon=88) == 1).all()
+    assert termination_probability(P, eos, starts, floored, horizon=87).min() == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,9 @@ def test_refusals() -> None:
         NativeSampler(eos_id=1, floor=0.1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="repeats: expected"):
         LoopStoppingCriteria(repeats=1)
+
+
+def test_without_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(ImportError, match=r"needs llama-cpp-python; pip install 'likewise\[llama-cpp\]'"):
+        logits_view(None)

@@ -215,3 +215,17 @@ def test_refusals(model: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         generate(model, max_new_tokens=2, **generation_kwargs(top_p=0.5))
     assert "do_sample" not in caplog.text
+
+
+def test_without_transformers(fresh: Any) -> None:
+    program = """
+import sys
+sys.modules["transformers"] = None
+try:
+    import likewise.integrations.transformers
+except ImportError as error:
+    print(error)
+"""
+    assert fresh(program).strip() == (
+        "likewise.integrations.transformers needs transformers; pip install 'likewise[transformers]'"
+    )

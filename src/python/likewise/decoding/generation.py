@@ -36,7 +36,7 @@ class Generation:
         if known is None or ids.shape != (len(known), known.shape[1] + 1):
             return False
         before = ids[:, :-1]
-        if np.array_equal(before, known):
+        if (before == known).all():
             return True
         rows = {row.tobytes() for row in known}
         return all(row.tobytes() in rows for row in before.astype(np.int64))

@@ -86,9 +86,12 @@ class NativeSampler(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores, with +inf at the tokens drawn."""
-        step = self._generation.step(input_ids.cpu().numpy())
-        tokens = torch.from_numpy(sample(scores.detach().cpu(), step=step, **self._options))
-        return scores.scatter_(1, tokens.to(scores.device)[:, None], torch.inf)
+        rows = _in_main_memory(scores)
+        tokens = sample(rows, step=self._generation.step(_in_main_memory(input_ids)), **self._options)
+        if isinstance(rows, np.ndarray) and scores.device.type == "cpu":  # the scores' own memory
+            rows[np.arange(len(rows)), tokens] = np.inf
+            return scores
+        return scores.scatter_(1, torch.from_numpy(tokens).to(scores.device)[:, None], torch.inf)
 
 
 def generation_kwargs(
@@ -203,8 +206,8 @@ class TerminationFloorProcessor(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Log-probabilities with the floor."""
-        step = self._generation.step(input_ids.cpu().numpy())
-        rows = scores.detach().cpu()
+        step = self._generation.step(_in_main_memory(input_ids))
+        rows = _in_main_memory(scores)
         found = filter_logits(rows, eos_id=self._eos, floor=self._floor, step=step, normalize=True)
         log_probs = torch.as_tensor(found)
         ends = np.atleast_1d(self._eos).tolist()
@@ -256,9 +259,15 @@ class LoopStoppingCriteria(StoppingCriteria):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """Which rows have fallen into a loop."""
-        ids = input_ids.cpu().numpy()
+        ids = _in_main_memory(input_ids)
         if self._generation.step(ids, n_generated=1) == 1:
             self._begin(len(ids))
             self._generation.step(ids, n_generated=1)
         self._looping |= self._detector.push(ids[:, -1]) > 0
         return torch.from_numpy(self._looping.copy()).to(input_ids.device)
+
+
+def _in_main_memory(tensor: torch.Tensor) -> Any:
+    """The tensor as an array, which is cheaper to hand over; bfloat16, which numpy does not have, as a tensor."""
+    tensor = tensor.detach().cpu()
+    return tensor if tensor.dtype == torch.bfloat16 else tensor.numpy()
