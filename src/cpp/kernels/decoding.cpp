@@ -1,5 +1,5 @@
 // Inner loops of sampling. A row is read in blocks of kTokenBlock logits. Within a block, sums are taken in 16 logical
-// lanes and a fixed tree, and nothing is fused: the bits are the same at every level, and so are the tokens drawn.
+// lanes and a fixed tree, and what is fused is exact: the bits are the same at every level, and so are the tokens drawn.
 #include "kernels/simd.hpp"
 #include "kernels/table.hpp"
 
@@ -13,20 +13,21 @@ inline constexpr T minus_infinity = -static_cast<T>(__builtin_inf());
 template <class T>
 inline constexpr T highest = sizeof(T) == 4 ? static_cast<T>(__FLT_MAX__) : static_cast<T>(__DBL_MAX__);
 
-/// 2^y for y = (z - top) log2(e) / temperature, at most 0 and above -126: 2^n p(f) with y = n + f, |f| <= 0.5635, and the
-/// polynomial of least relative error that is 1 at 0. Relative error below 3e-7, beside that of z - top.
+constexpr float kPower[] = {0.00132647005f, 0.00967153441f, 0.0555073395f, 0.240222424f, 0.693147004f};
+
+/// 2^y for y = (z - top) log2(e) / temperature, at most 0 and above -126: 2^n p(f) with y = n + f, |f| <= 1/2, and the
+/// polynomial of least relative error that is 1 at 0. f is a multiple of 2^-23, so that p f + c has at most 50 bits: the
+/// fused operations can be had at any level. Relative error below 3e-7, beside the roundings of z - top and of y.
 inline vec<float> weight(vec<float> z, const WeightScale<float>& s) {
   constexpr float shift = 0x1.8p23f;  // puts the nearest integer into the low bits
-  const vec<float> d = z - s.top;
-  const vec<float> high = (vec<float>)((vec<std::uint32_t>)d & 0xFFFFF000u), low = d - high;
-  const vec<float> y = high * s.high, whole = y + shift, n = whole - shift;
-  const vec<float> f = (y - n) + (low * s.factor + high * s.low);
-  vec<float> p = broadcast(1.32463663e-3f);
-  p = p * f + broadcast(9.68585443e-3f);
-  p = p * f + broadcast(5.55093065e-2f);
-  p = p * f + broadcast(2.40219936e-1f);
-  p = p * f + broadcast(6.93146765e-1f);
-  p = p * f + broadcast(1.0f);
+  const vec<float> y = (z - s.top) * s.factor, whole = y + shift, n = whole - shift;
+  const vec<float> f = (y + (1.5f - n)) - 1.5f;
+  vec<float> p = broadcast(kPower[0]);
+  p = multiply_add_exactly(p, f, broadcast(kPower[1]));
+  p = multiply_add_exactly(p, f, broadcast(kPower[2]));
+  p = multiply_add_exactly(p, f, broadcast(kPower[3]));
+  p = multiply_add_exactly(p, f, broadcast(kPower[4]));
+  p = multiply_add_exactly(p, f, broadcast(1.0f));
   return (vec<float>)((vec<std::uint32_t>)p + ((vec<std::uint32_t>)whole << 23));
 }
 inline vec<double> weight(vec<double> z, const WeightScale<double>& s) {

@@ -141,6 +141,28 @@ inline vec<T> multiply_then_add(vec<T> a, vec<T> b, vec<T> c) {
   }
 }
 
+/// a * b + c rounded once at every level, provided that float64 holds the sum exactly.
+inline vec<float> multiply_add_exactly(vec<float> a, vec<float> b, vec<float> c) {
+#if defined(__AVX512F__) || defined(__FMA__)
+  return multiply_add<float>(a, b, c);
+#else
+  typedef float half __attribute__((vector_size(kBytes / 2)));
+  half parts[3][2];
+  std::memcpy(parts[0], &a, sizeof a);
+  std::memcpy(parts[1], &b, sizeof b);
+  std::memcpy(parts[2], &c, sizeof c);
+  half sums[2];
+  for (int i = 0; i < 2; ++i)
+    sums[i] = __builtin_convertvector(__builtin_convertvector(parts[0][i], vec<double>) *
+                                              __builtin_convertvector(parts[1][i], vec<double>) +
+                                          __builtin_convertvector(parts[2][i], vec<double>),
+                                      half);
+  vec<float> v;
+  std::memcpy(&v, sums, sizeof v);
+  return v;
+#endif
+}
+
 /// a / b, for b from 1e-38 to 1e38; in float32 within two units of the last place where a reciprocal is faster.
 inline vec<float> quotient(vec<float> a, vec<float> b) {
 #if defined(__AVX512F__)

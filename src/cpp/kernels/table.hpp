@@ -355,14 +355,13 @@ struct BatchKernels {
 
 inline constexpr std::size_t kTokenBlock = 256;  // logits whose largest, and whose sum of weights, is kept
 
-/// The weight of a logit is exp((z - top) / temperature), with the same bits at every level. In float32 it is 2^y, of
-/// which y = (z - top) log2(e) / temperature is computed in two parts: the product of the leading 12 bits of both
-/// factors is exact. For temperatures from 1e-30 to 1e30. Halves keep the difference of any two float64 finite.
+/// The weight of a logit is exp((z - top) / temperature), with the same bits at every level. In float32 for temperatures
+/// from 1e-30 to 1e30; the halves of float64 keep any difference finite.
 template <class T>
 struct WeightScale;
 template <>
 struct WeightScale<float> {
-  float top, factor, high, low;  // factor = log2(e) / temperature; high: its leading bits; low: what they leave
+  float top, factor;  // log2(e) / temperature
 };
 template <>
 struct WeightScale<double> {

@@ -10,14 +10,7 @@ constexpr std::size_t kBuckets = 2048;  // of the histogram of weights
 constexpr std::size_t kSorted = 64;     // so few are sorted, not partitioned
 
 kernels::WeightScale<float> scale_of(float top, double temperature) {
-  const double factor = kLog2E / temperature;
-  const float rounded = static_cast<float>(factor);
-  std::uint32_t bits;
-  std::memcpy(&bits, &rounded, sizeof bits);
-  bits &= 0xFFFFF000;
-  float high;
-  std::memcpy(&high, &bits, sizeof high);
-  return {top, rounded, high, static_cast<float>(factor - static_cast<double>(high))};
+  return {top, static_cast<float>(kLog2E / temperature)};
 }
 kernels::WeightScale<double> scale_of(double top, double temperature) { return {0.5 * top, 0.5 * temperature}; }
 
