@@ -183,17 +183,20 @@ std::size_t count(const T* z, std::size_t n, T threshold) {
   return found;
 }
 
-inline vec<float> rescaled(vec<float> v, double factor, double shift) {
+inline vec<double> rescaled(vec<double> v, double base, double temperature, double shift) {
+  return (0.5 * v - 0.5 * base) / (0.5 * temperature) + shift;  // halves: no difference overflows
+}
+inline vec<float> rescaled(vec<float> v, double base, double temperature, double shift) {
   float z[lanes<float>];
   store(z, v);
-  return to_floats(load_doubles(z) * factor + shift, load_doubles(z + lanes<double>) * factor + shift);
+  return to_floats(rescaled(load_doubles(z), base, temperature, shift),
+                   rescaled(load_doubles(z + lanes<double>), base, temperature, shift));
 }
-inline vec<double> rescaled(vec<double> v, double factor, double shift) { return v * factor + shift; }
 
 template <class T>
-void rescale(const T* z, std::size_t n, T threshold, double factor, double shift, T* out) {
+void rescale(const T* z, std::size_t n, T threshold, double base, double temperature, double shift, T* out) {
   const vec<T> bound = broadcast(threshold), nothing = broadcast(minus_infinity<T>);
-  map(z, n, out, [&](vec<T> v) { return v >= bound ? rescaled(v, factor, shift) : nothing; });
+  map(z, n, out, [&](vec<T> v) { return v >= bound ? rescaled(v, base, temperature, shift) : nothing; });
 }
 
 /// out = of(x) for n numbers, the rest through padded registers.

@@ -385,8 +385,8 @@ struct SamplingKernels {
                                 T end, T* values, std::uint32_t* ids);
   /// How many are not below `threshold`.
   std::size_t (*count)(const T* z, std::size_t n, T threshold);
-  /// out[i] = z factor + shift, computed in float64, or -inf below `threshold`. `out` may be z.
-  void (*rescale)(const T* z, std::size_t n, T threshold, double factor, double shift, T* out);
+  /// out[i] = (z - base) / temperature + shift, computed in float64, or -inf below `threshold`. `out` may be z.
+  void (*rescale)(const T* z, std::size_t n, T threshold, double base, double temperature, double shift, T* out);
 };
 
 struct DecodingTable {

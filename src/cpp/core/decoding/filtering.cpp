@@ -73,20 +73,21 @@ void filter_row(const Logits& logits, const Filter& filter, const RowFilter& how
     writer.write_one(chosen, 0);
     return;
   }
-  // A logit becomes z / T + shift: nothing is added, or what makes the exponentials sum to 1.
-  const double top = static_cast<double>(law.top()) / law.temperature(), most = largest_of(out.element);
-  if (!normalize && !(std::fabs(top) <= most))
+  const double top = static_cast<double>(law.top()), most = largest_of(out.element), temperature = law.temperature();
+  if (!normalize && !(std::fabs(top / temperature) <= most))
     throw value_error("temperature: expected one by which the logits can be divided in their dtype, got " +
-                      std::to_string(law.temperature()) + " at row " + std::to_string(row));
-  const double shift = normalize ? std::log(law.scale()) - top : 0;
+                      std::to_string(temperature) + " at row " + std::to_string(row));
+  // A logit becomes (z - base) / T + shift: z / T, or what makes the exponentials sum to 1.
+  const double base = normalize ? top : 0, shift = normalize ? std::log(law.scale()) : 0;
+  const auto rescaled = [&](T z) { return (0.5 * static_cast<double>(z) - 0.5 * base) / (0.5 * temperature) + shift; };
   const bool only_ends = law.scale() == 0;
-  std::vector<EndToken> ends = law.ends();
-  // What is written for end tokens; without normalising, the others' scale stands for 1.
-  const double of_others = normalize || only_ends ? 0 : std::log(law.scale()) - top;
+  const std::vector<EndToken> ends = law.ends();
   std::vector<double> values;
   for (const EndToken& end : ends) {
-    double value = law.log_probability(end.id);
-    if (!normalize) value = only_ends ? end.exponent + top : value - of_others;
+    double value = normalize ? law.log_probability(end.id) : rescaled(law.logits().at(end.id));
+    if (!normalize && !only_ends && end.probability > 0)
+      value = (end.weight > 0 ? value : top / temperature) +
+              std::log(end.probability / (end.weight > 0 ? end.weight * law.scale() : law.scale()));
     values.push_back(std::min(value, most));
   }
   if (law.listed() || only_ends) {
@@ -94,7 +95,7 @@ void filter_row(const Logits& logits, const Filter& filter, const RowFilter& how
     std::vector<double> listed;
     for (std::size_t i = 0; !only_ends && i < law.n_listed(); ++i) {
       ids.push_back(static_cast<std::uint32_t>(law.listed_id(i)));
-      listed.push_back(static_cast<double>(law.listed_logit(i)) / law.temperature() + shift);
+      listed.push_back(rescaled(law.listed_logit(i)));
     }
     clear();
     for (std::size_t i = 0; i < ids.size(); ++i) writer.write_one(ids[i], listed[i]);
@@ -103,7 +104,7 @@ void filter_row(const Logits& logits, const Filter& filter, const RowFilter& how
     for (std::size_t b = 0; b < law.logits().n_blocks(); ++b) {
       std::size_t some = 0;
       const T* const z = law.logits().block(b, piece, &some);
-      sampling_kernels<T>().rescale(z, some, law.threshold(), 1 / law.temperature(), shift, results);
+      sampling_kernels<T>().rescale(z, some, law.threshold(), base, temperature, shift, results);
       writer.write(b * kBlock, results, some);
     }
     for (const std::int64_t eos : filter.eos) writer.write_one(static_cast<std::size_t>(eos), nothing);

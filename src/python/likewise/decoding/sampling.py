@@ -303,14 +303,14 @@ def filter_logits(
     at = steps(step, len(rows))
     normal = check_bool(normalize, "normalize")
     if check_bool(inplace, "inplace"):
-        if not hasattr(logits, "dtype") or "float" not in str(logits.dtype):
+        dtype = getattr(logits, "dtype", None)
+        if getattr(dtype, "kind", "") != "f" and "float" not in str(dtype):  # torch's and ml_dtypes' types by name
             raise TypeError(f"logits: expected an array of floats with inplace=True, got {describe(logits)}")
         if not rows.flags.writeable:
             raise ValueError("logits: expected a writeable array with inplace=True, got a read-only one")
-        if not isinstance(logits, np.ndarray) or np.may_share_memory(rows, logits):
-            results = rows
-        else:
+        if isinstance(logits, np.ndarray) and rows.size and not np.may_share_memory(rows, logits):
             raise ValueError("logits: expected an aligned array in native byte order with inplace=True, got another")
+        results = rows
     else:
         results = np.empty(rows.shape, np.float32 if rows.dtype == np.uint16 else rows.dtype)
     _core.decoding.filter_logits(chosen.native, rows, at, normal, results, check_n_threads(n_threads))
