@@ -191,7 +191,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "decoding.LoopDetector.push": lambda: (
         loop_detector().push,
-        dict(tokens=np.array([1, -1, 7], np.int32), active=np.array([1, 0, 1], np.uint8), out=np.zeros(3, np.int64)),
+        dict(tokens=np.array([1, -1, 7], np.int64), active=np.array([1, 0, 1], np.uint8), out=np.zeros(3, np.int64)),
     ),
     "decoding.LoopDetector.reorder": lambda: (loop_detector().reorder, dict(index=np.array([2, 0], np.int64))),
     "decoding.LoopDetector.reset": lambda: (loop_detector().reset, dict(rows=np.array([2, 0], np.int64))),

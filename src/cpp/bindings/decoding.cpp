@@ -204,7 +204,7 @@ LoopDetector make_detector(std::int64_t max_period, std::int64_t repeats, std::i
 }
 
 void push(LoopDetector& detector, const py::object& tokens, const py::object& active, const py::object& out) {
-  const Array<const std::int32_t> y = input<std::int32_t>(tokens, "tokens");
+  const Array<const std::int64_t> y = input<std::int64_t>(tokens, "tokens");
   const Array<std::int64_t> periods = output<std::int64_t>(out, "out");
   const std::size_t n = detector.n_rows();
   const std::uint8_t* which = nullptr;

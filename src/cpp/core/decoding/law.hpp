@@ -80,13 +80,16 @@ class Law {
   void sum_blocks();
   void truncate(const RowFilter& how);
   void keep_top_k(std::size_t k);
+  T below_top_k(std::size_t k);
   void keep_nucleus(double p);
-  bool nucleus_of_few(double target);
-  void nucleus_by_histogram(double p, double target);
+  bool nucleus_of_few(double p, T near);
+  void nucleus_by_histogram(double p);
   void keep_above(double min_p);
   void keep_typical(double p);
   void list_from(T threshold);
   void weigh_list();
+  template <class Keep>
+  void keep_listed(const Keep& keep);
   double list_mass() const;
   template <class Key>
   void keep_best(const std::vector<Key>& keys, double before, double target);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 
 #include "core/dispatch.hpp"
 #include "likewise/decoding.hpp"
@@ -22,7 +23,11 @@ LoopDetector::LoopDetector(std::int64_t max_period, std::int64_t repeats, std::i
   }
 }
 
-void LoopDetector::push(const std::int32_t* tokens, const std::uint8_t* active, std::int64_t* periods) {
+void LoopDetector::push(const std::int64_t* tokens, const std::uint8_t* active, std::int64_t* periods) {
+  for (std::size_t row = 0; row < n_rows(); ++row)
+    if (tokens[row] != static_cast<std::int32_t>(tokens[row]))
+      throw value_error("tokens: expected integers that fit int32, got " + std::to_string(tokens[row]) +
+                        " at position " + std::to_string(row));
   const auto extend = kernel_table().decoding.extend_runs;
   const std::size_t width = max_period_;
   for (std::size_t row = 0; row < n_rows(); ++row) {
@@ -35,10 +40,11 @@ void LoopDetector::push(const std::int32_t* tokens, const std::uint8_t* active, 
       end = width;
     }
     const std::size_t unknown = width - counts_[row];  // periods that reach before the first token
-    const std::size_t found = extend(history + end - width + unknown, tokens[row], &needed_[unknown], counts_[row],
+    const std::int32_t token = static_cast<std::int32_t>(tokens[row]);
+    const std::size_t found = extend(history + end - width + unknown, token, &needed_[unknown], counts_[row],
                                      &runs_[row * width + unknown]);
     if (found > 0) periods[row] = static_cast<std::int64_t>(width - (unknown + found - 1));
-    history[end++] = tokens[row];
+    history[end++] = token;
     if (counts_[row] < width) ++counts_[row];
   }
 }

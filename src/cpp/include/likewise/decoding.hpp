@@ -69,7 +69,8 @@ class LoopDetector {
 
   std::size_t n_rows() const { return counts_.size(); }
   /// One token for each row that is active (null: all); periods[i] = 0 where there is no loop, or nothing was pushed.
-  void push(const std::int32_t* tokens, const std::uint8_t* active, std::int64_t* periods);
+  /// Throws value_error, and takes none, where one does not fit 32 bits.
+  void push(const std::int64_t* tokens, const std::uint8_t* active, std::int64_t* periods);
   void reset(std::size_t row);
   /// Row i continues what row index[i] was. Another number of rows is fine.
   void reorder(span<const std::int64_t> index);

@@ -79,19 +79,23 @@ class LoopDetector:
         >>> detector.push([7, 8], active=[True, False])
         array([1, 0])
         """
-        ids = check_indices(tokens, "tokens", dtype=np.int32)
+        if type(tokens) is np.ndarray and tokens.dtype == np.int64 and tokens.ndim == 1 and tokens.flags.c_contiguous:
+            ids = tokens  # as `sample` returns them: asking costs more than the search for loops
+        else:
+            ids = check_indices(tokens, "tokens")
         n = self.batch_size
         if len(ids) != n:
             raise ValueError(f"tokens: expected {n} tokens, one a sequence, got {len(ids)}")
-        which = None
+        which: NDArray[np.uint8] | None = None
         if active is not None:
-            which = np.ascontiguousarray(active)
-            if which.dtype != np.bool_:
-                raise TypeError(f"active: expected an array of bool, got dtype {which.dtype}")
-            if which.shape != (n,):
-                raise ValueError(f"active: expected shape ({n},), got {which.shape}")
+            flags = np.ascontiguousarray(active)
+            if flags.dtype != np.bool_:
+                raise TypeError(f"active: expected an array of bool, got dtype {flags.dtype}")
+            if flags.shape != (n,):
+                raise ValueError(f"active: expected shape ({n},), got {flags.shape}")
+            which = flags.view(np.uint8)
         periods = np.empty(n, np.int64)
-        self._native.push(ids, which.view(np.uint8) if which is not None else None, periods)
+        self._native.push(ids, which, periods)
         return periods
 
     def reset(self, rows: ArrayLike | None = None) -> None:
