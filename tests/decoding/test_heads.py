@@ -134,7 +134,13 @@ def test_reorder_and_reset(kind: str) -> None:
     for row, history in ((0, before[1]), (2, before[0]), (1, before[0][:0])):
         expected = HEADS[kind](np.vstack([history, after[row]]), 0, 0.2)[-1]
         np.testing.assert_allclose(found[row], expected, rtol=1e-14)
+    state.reorder([2, 1])  # steps go along, too: row 1 has made one, row 2 three
+    again = state.step(after[:2])
+    for row, history in ((0, [*before[0], after[2]]), (1, [after[1]])):
+        expected = HEADS[kind](np.vstack([*history, after[row]]), 0, 0.2)[-1]
+        np.testing.assert_allclose(again[row], expected, rtol=1e-14)
     state.reset()
+    after = after[:2]
     np.testing.assert_array_equal(state.step(after), HEADS[kind](after[:, None], 0, 0.2)[:, 0])
 
 

@@ -194,6 +194,19 @@ def test_bfloat16_model(model: Any) -> None:
     assert found.shape[1] > 4
 
 
+def test_without_a_prompt_of_tokens(model: Any) -> None:
+    """Embeddings in place of ids, and an encoder: the steps count from the first token that is generated."""
+    floor = TerminationFloor.for_budget(24, start=8)
+    options = generation_kwargs(top_p=0.9, eos_id=EOS, floor=floor, random_state=0)
+    embeddings = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    found = model.generate(inputs_embeds=embeddings, attention_mask=torch.ones(2, 5), max_new_tokens=24, **options)
+    assert (found == EOS).any(dim=1).all()
+    sizes = dict(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    config = transformers.T5Config(vocab_size=V, decoder_start_token_id=0, eos_token_id=EOS, pad_token_id=PAD, **sizes)
+    encoder = transformers.T5ForConditionalGeneration(config).eval()
+    assert (encoder.generate(torch.tensor(PROMPTS), max_new_tokens=24, **options) == EOS).any(dim=1).all()
+
+
 def test_refusals(model: Any, caplog: pytest.LogCaptureFixture) -> None:
     floor = TerminationFloor(0.1, start=2)
     for make in (
