@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="pip install torch")
 transformers = pytest.importorskip("transformers", reason="pip install transformers")
 
-from likewise.decoding import LoopDetector, TerminationFloor, filter_logits, sample  # noqa: E402
+from likewise.decoding import LoopDetector, TerminationFloor, sample  # noqa: E402
 from likewise.integrations.transformers import (  # noqa: E402
     LoopStoppingCriteria,
     NativeSampler,
@@ -84,6 +84,18 @@ def test_a_generation_begins_anew(model: Any) -> None:
     assert not torch.equal(generate(model, max_new_tokens=8, **stream), generate(model, max_new_tokens=8, **stream))
 
 
+def test_generate_is_told_the_end_tokens(model: Any) -> None:
+    options = generation_kwargs(eos_id=[EOS, 41], floor=TerminationFloor(0.3), random_state=3, min_new_tokens=0)
+    assert options["eos_token_id"] == [EOS, 41] and options["min_new_tokens"] == 0
+    last = set()
+    for seed in range(6):
+        options = generation_kwargs(eos_id=[EOS, 41], floor=TerminationFloor(0.3), random_state=seed)
+        new = generate(model, PROMPTS[:1], max_new_tokens=40, **options)[0, 4:].tolist()
+        assert not {EOS, 41} & set(new[:-1])
+        last.add(new[-1])
+    assert last == {EOS, 41}
+
+
 def test_other_processors_come_first(model: Any) -> None:
     """What they forbid is never drawn, and the model's own sampling settings neither act nor warn."""
     before = model.generation_config
@@ -121,6 +133,12 @@ def test_a_floor_ends_every_row(model: Any) -> None:
     assert (found == EOS).any(dim=1).all()
 
 
+def reluctant(input_ids: Any, scores: Any) -> Any:
+    """The model does not want to stop."""
+    scores[:, EOS] -= 30
+    return scores
+
+
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_floor_of_greedy_decoding_and_beams(model: Any, num_beams: int) -> None:
     floor = TerminationFloor(0.02, start=4)
@@ -131,18 +149,22 @@ def test_floor_of_greedy_decoding_and_beams(model: Any, num_beams: int) -> None:
             max_new_tokens=60,
             do_sample=False,
             num_beams=num_beams,
-            logits_processor=transformers.LogitsProcessorList([processor]),
+            logits_processor=transformers.LogitsProcessorList([reluctant, processor]),
         )
         new = found[:, 4:]
         assert (new == EOS).any(dim=1).all()
         stops = [int((row == EOS).nonzero()[0]) for row in new]
-        assert max(stops) <= floor.greedy_stop()
-        if num_beams == 1:
+        assert max(stops) < floor.greedy_stop()
+        if num_beams == 1:  # each row stops exactly where `sample` at temperature 0 does
             ids = torch.tensor(PROMPTS)
-            for step in range(stops[0] + 1):
-                log_probs = filter_logits(next_logits(model, ids), eos_id=EOS, floor=floor, step=step, normalize=True)
-                assert int(np.asarray(log_probs)[0].argmax()) == int(new[0, step])
+            for step in range(max(stops) + 1):
+                tokens = sample(
+                    reluctant(ids, next_logits(model, ids)), temperature=0, eos_id=EOS, floor=floor, step=step
+                )
+                for row in range(2):
+                    assert step > stops[row] or tokens[row] == new[row, step]
                 ids = found[:, : 5 + step]
+            assert min(stops) > 4
 
 
 def test_steps_of_beams_follow_the_prompt(model: Any) -> None:
