@@ -70,6 +70,15 @@ def test_gradients_stay_finite(kind: str, dtype: Any, a: float) -> None:
     assert leaf.grad is not None and torch.isfinite(leaf.grad).all() and leaf.grad.dtype == dtype
 
 
+@pytest.mark.parametrize("kind", HEADS)
+def test_no_nan_on_the_way_back(kind: str) -> None:
+    """Before start the end token has no logarithm: anomaly detection finds nothing to complain about."""
+    logits = torch.zeros(6, 3, requires_grad=True)
+    with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly():
+        HEADS[kind](logits, 1, 0.1, start=3)[:, 0].sum().backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
 def test_training_by_a_head_lowers_its_loss() -> None:
     torch.manual_seed(0)
     layer, hidden = torch.nn.Linear(8, 5), torch.randn(4, 6, 8)

@@ -247,12 +247,8 @@ class LoopStoppingCriteria(StoppingCriteria):  # type: ignore[misc]
 
     def __init__(self, max_period: int = 256, repeats: int = 4, min_len: int = 16) -> None:
         self._settings = dict(max_period=max_period, repeats=repeats, min_len=min_len)
-        self._begin(1)
-
-    def _begin(self, n_rows: int) -> None:
         self._generation = Generation()
-        self._detector = LoopDetector(**self._settings, batch_size=n_rows)
-        self._looping = np.zeros(n_rows, dtype=bool)
+        self._detector = LoopDetector(**self._settings)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LoopStoppingCriteria:
         return type(self)(**self._settings)  # transformers copies criteria for a new generation
@@ -261,10 +257,8 @@ class LoopStoppingCriteria(StoppingCriteria):  # type: ignore[misc]
         """Which rows have fallen into a loop."""
         ids = _in_main_memory(input_ids)
         if self._generation.step(ids, n_generated=1) == 1:
-            self._begin(len(ids))
-            self._generation.step(ids, n_generated=1)
-        self._looping |= self._detector.push(ids[:, -1]) > 0
-        return torch.from_numpy(self._looping.copy()).to(input_ids.device)
+            self._detector = LoopDetector(**self._settings, batch_size=len(ids))
+        return torch.from_numpy(self._detector.push(ids[:, -1]) > 0).to(input_ids.device)
 
 
 def _in_main_memory(tensor: torch.Tensor) -> Any:
