@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks.measure import Contestant, Scale
@@ -16,20 +15,13 @@ transformers = pytest.importorskip("transformers", reason="pip install transform
 
 from likewise.integrations.transformers import generation_kwargs  # noqa: E402
 
+from .workloads import FILTERS, logits_of  # noqa: E402
+
 Contest = Callable[..., Record]
 Keep = Callable[[Record], Record]
 
 CHAIN, GREEDY = "transformers", "greedy loop, no sampling"
 N_TOKENS = 32
-FILTERS = {"top_p=0.9": dict(top_p=0.9), "top_k=50, top_p=0.9": dict(top_k=50, top_p=0.9), "no truncation": {}}
-
-
-@pytest.fixture
-def one_torch_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def free_model(logits: Any) -> Any:
@@ -63,19 +55,14 @@ def free_model(logits: Any) -> Any:
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("kind", ["peaked", "flat"])
 @pytest.mark.parametrize(("vocabulary", "batch"), [(128_256, 1), (262_144, 1), (128_256, 8)])
-@pytest.mark.usefixtures("one_blas_thread", "one_torch_thread")
+@pytest.mark.usefixtures("one_blas_thread")
 def test_generate(
     filters: str, kind: str, vocabulary: int, batch: int, scale: Scale, contest: Contest, record: Keep
 ) -> None:
     """Whole calls: the loop, the copy of the logits and the final argmax are in them."""
     if scale.quick and (vocabulary, batch) != (128_256, 1):
         pytest.skip("a whole run measures it")
-    rng = np.random.default_rng(0)
-    rows = rng.normal(0, 2.2 if kind == "peaked" else 1, size=(16, vocabulary)).astype(np.float32)
-    if kind == "peaked":  # a nucleus of a few tokens, as language models mostly have it
-        for row in rows:
-            row[rng.choice(vocabulary, 60, replace=False)] += np.linspace(10, 16, 60, dtype=np.float32)
-    model = free_model(torch.from_numpy(rows))
+    model = free_model(torch.from_numpy(logits_of(kind, 16, vocabulary)))
     ids = torch.ones(batch, 4, dtype=torch.int64)
 
     def generate(options: dict[str, Any]) -> Any:

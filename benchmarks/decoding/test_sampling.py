@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,12 @@ from benchmarks.references.compiled import compiled
 from benchmarks.results import OURS, Bar, Record
 from likewise.decoding import filter_logits, sample
 
+from .workloads import FILTERS, logits_of
+
 Contest = Callable[..., Record]
 Keep = Callable[[Record], Record]
 
 CHAIN, LLAMA = "transformers", "llama.cpp's structure"
-FILTERS: dict[str, dict[str, Any]] = {
-    "top_p=0.9": dict(top_p=0.9),
-    "top_k=50": dict(top_k=50),
-    "top_k=50, top_p=0.9": dict(top_k=50, top_p=0.9),
-    "no truncation": {},
-}
 # Against transformers, at V = 128,256.
 BARS = {
     ("peaked", "top_p=0.9"): 200,
@@ -41,33 +37,6 @@ WORKLOADS = [
     ("peaked", 128_256, 8),
     ("peaked", 128_256, 64),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread() -> Iterator[None]:
-    try:
-        import torch
-    except ImportError:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def logits_of(kind: str, n_rows: int, n: int) -> Any:
-    """Peaked: a normal distribution with 60 boosted tokens, as a language model has them; nuclei of some ten tokens."""
-    rng = np.random.default_rng(n + n_rows)
-    if kind == "peaked":
-        z = rng.normal(0, 2.2, (n_rows, n))
-        for row in z:
-            row[rng.choice(n, 60, replace=False)] += rng.uniform(6, 14, 60)
-    elif kind == "zipf":
-        z = np.stack([-np.log(np.arange(1.0, n + 1))[rng.permutation(n)] for _ in range(n_rows)])
-    else:
-        z = rng.normal(0, 1, (n_rows, n))
-    return z.astype(np.float32)
 
 
 def chain(settings: dict[str, Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
