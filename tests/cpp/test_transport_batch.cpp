@@ -140,6 +140,13 @@ void check_small(const BatchKernels& table, std::size_t n, std::size_t m) {
   CHECK(std::abs(total - expected) <= 1e-12 * static_cast<double>(n * m));
   for (std::size_t i = 0; i < n; ++i) CHECK(close(rows[i], row_sums[i], 1e-13));
   for (std::size_t j = 0; j < m; ++j) CHECK(close(columns[j], column_sums[j], 1e-13));
+
+  std::vector<double> own = u, potential = v;
+  own[0] = -600;  // far below what others see as nothing
+  own[n - 1] = -1e300;
+  small.absorb(cost.data(), 0.25, 3.0, n, m, own.data(), potential.data(), e.data());
+  for (std::size_t k = 0; k < n * m; ++k)
+    CHECK(close(e[k], std::exp(own[k / m] + potential[k % m] - 3 * (static_cast<double>(cost[k]) - 0.25)), 1e-12));
 }
 
 template <class T>

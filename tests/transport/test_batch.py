@@ -211,14 +211,15 @@ def test_costs_of_any_size(factor: float) -> None:
     np.testing.assert_allclose(offset.cost - 1e8 * offset.mass, plain.cost, atol=1e-6)
 
 
-def test_scalings_that_leave_the_range_do_no_harm() -> None:
+@pytest.mark.parametrize("n, m", [(15, 12), (16, 16)])
+def test_scalings_that_leave_the_range_do_no_harm(n: int, m: int) -> None:
     """Plain kernels of these underflow; float32 holds neither their entries nor the scalings on the way."""
     rng = np.random.default_rng(18)
-    costs = [np.abs(np.subtract.outer(rng.random(15), rng.random(12))) * 50 + 100 * np.eye(15, 12) for _ in range(20)]
+    costs = [np.abs(np.subtract.outer(rng.random(n), rng.random(m))) * 50 + 100 * np.eye(n, m) for _ in range(20)]
     for dtype in (np.float32, np.float64):
         r = sinkhorn_batch(None, None, [c.astype(dtype) for c in costs], epsilon=0.05, epsilon_scale="absolute")
         for k, cost in enumerate(costs):
-            check_independently(r[k], np.full(15, 1 / 15), np.full(12, 1 / 12), cost.astype(dtype), 1e-6)
+            check_independently(r[k], np.full(n, 1 / n), np.full(m, 1 / m), cost.astype(dtype), 1e-6)
 
 
 def test_masses_and_costs_that_are_all_the_same() -> None:

@@ -247,12 +247,10 @@ inline vec<float> exp(vec<float> x) {
   const vec<float> e = (vec<float>)((vec<std::uint32_t>)p + ((vec<std::uint32_t>)z << 23));
   return low < -86.0f ? vec<float>{} : e;
 }
-/// Without fused operations the bits are the same at every level.
+/// For -707 <= x <= 709 alone; without fused operations the bits are the same at every level.
 template <bool Fused = true>
-inline vec<double> exp(vec<double> x) {
+inline vec<double> exp_unclamped(vec<double> x) {
   constexpr double shift = 0x1.8p52;
-  const vec<double> top = broadcast(709.0), low = x;
-  x = x < top ? x : top;
   const vec<double> z = multiply_then_add<Fused, double>(x, broadcast(1.4426950408889634), broadcast(shift)), n = z - shift;
   vec<double> r = multiply_then_add<Fused, double>(n, broadcast(-0x1.62e42fefa38p-1), x);
   r = multiply_then_add<Fused, double>(n, broadcast(-5.497923018708371e-14), r);
@@ -263,8 +261,12 @@ inline vec<double> exp(vec<double> x) {
   vec<double> p = broadcast(coefficients[0]);
 #pragma GCC unroll 11
   for (std::size_t i = 1; i < 12; ++i) p = multiply_then_add<Fused, double>(p, r, broadcast(coefficients[i]));
-  const vec<double> e = (vec<double>)((vec<std::uint64_t>)p + ((vec<std::uint64_t>)z << 52));
-  return low < -707.0 ? vec<double>{} : e;
+  return (vec<double>)((vec<std::uint64_t>)p + ((vec<std::uint64_t>)z << 52));
+}
+template <bool Fused = true>
+inline vec<double> exp(vec<double> x) {
+  const vec<double> top = broadcast(709.0), e = exp_unclamped<Fused>(x < top ? x : top);
+  return x < -707.0 ? vec<double>{} : e;
 }
 
 /// The natural logarithm of normal numbers above 0: e ln 2 + 2 artanh((s - 1) / (s + 1)) with x = 2^e s and s within a

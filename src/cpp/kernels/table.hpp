@@ -338,9 +338,12 @@ struct LaneKernels {
 template <class C>
 struct SmallKernels {
   void (*range)(const C* cost, std::size_t n_pairs, double* lowest, double* highest);
-  /// e_ij = a_i b_j exp(-(cost_ij - shift) * scale).
+  /// e_ij = a_i b_j exp(-(cost_ij - shift) * scale), where no exponent is below -700.
   void (*fill)(const C* cost, double shift, double scale, std::size_t n, std::size_t m, const double* a,
                const double* b, double* e);
+  /// e_ij = exp(own_i + potential_j - (cost_ij - shift) * scale), all that float64 can hold.
+  void (*absorb)(const C* cost, double shift, double scale, std::size_t n, std::size_t m, const double* own,
+                 const double* potential, double* e);
   /// Row and column sums of the plan u_i e_ij v_j. Returns the sum of its (cost_ij - shift).
   double (*measure)(const double* e, const C* cost, double shift, std::size_t n, std::size_t m, const double* u,
                     const double* v, double* rows, double* columns);

@@ -32,6 +32,10 @@ void sort_by_size(std::vector<LaneJob>& jobs) {
   const auto by = [](span<double> LaneJob::*side) {
     return [side](const LaneJob& a, const LaneJob& b) { return (a.*side).size < (b.*side).size; };
   };
+  const auto of_one_size = [&](const LaneJob& job) {
+    return job.f.size == jobs[0].f.size && job.g.size == jobs[0].g.size;
+  };
+  if (std::all_of(jobs.begin(), jobs.end(), of_one_size)) return;
   std::stable_sort(jobs.begin(), jobs.end(), by(&LaneJob::g));
   const auto n_classes = static_cast<std::size_t>(std::sqrt(static_cast<double>(jobs.size()) / 16)) + 1;
   const std::size_t width = (jobs.size() + n_classes - 1) / n_classes;
@@ -72,7 +76,8 @@ void solve_anew(const LaneJob& job, const SinkhornOptions& options) {
 void solve_in_lanes(std::vector<LaneJob> jobs, bool single, const SinkhornOptions& options) {
   if (jobs.empty()) return;
   sort_by_size(jobs);
-  const std::size_t chunk = std::clamp<std::size_t>(jobs.size() / (4 * options.n_threads), 16, kChunk);
+  const std::size_t share = jobs.size() / (4 * options.n_threads) / 16 * 16 + 16;  // whole registers
+  const std::size_t chunk = std::min(share, kChunk);
   parallel_for((jobs.size() + chunk - 1) / chunk, options.n_threads, [&](std::size_t c) {
     const span<const LaneJob> part{jobs.data() + c * chunk, std::min(chunk, jobs.size() - c * chunk)};
     std::vector<LaneJob> rest = single ? solve_in<float>(part, options) : std::vector<LaneJob>(part.begin(), part.end());

@@ -27,7 +27,7 @@ struct Range<float> {
 };
 template <>
 struct Range<double> {
-  static constexpr double limit = 1e150;
+  static constexpr double limit = 1e140;  // of both scalings, on an entry that underflows: nothing
   static constexpr double direct = 650;
   static constexpr double smallest = 1e-300;
   static constexpr double share = 1;
@@ -256,9 +256,10 @@ void Lanes<T>::iterate_in_logs(Lane& lane, const C* cost) {
   }
   for (std::size_t j = 0; j < m; ++j) lane.gamma[j] = maxima[j] - std::log(sums[j]);
   absorb_weights();
-  for (std::size_t i = 0; i < n; ++i)
-    kernel.exponentials(cost + i * m, potential.data(), m, lane.shift, lane.scale,
-                        p.a[i] > 0 ? lane.phi[i] + std::log(p.a[i]) : kNothing, lane.kernel.data() + i * m);
+  // Entries that are nothing now may become large by the scalings: none is left out that float64 can hold.
+  std::vector<double> own(n);
+  for (std::size_t i = 0; i < n; ++i) own[i] = p.a[i] > 0 ? lane.phi[i] + std::log(p.a[i]) : kNothing;
+  small_kernels<C>().absorb(cost, lane.shift, lane.scale, n, m, own.data(), potential.data(), lane.kernel.data());
   ++lane.job.report->n_iterations;
   --lane.budget;
 }

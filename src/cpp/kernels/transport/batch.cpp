@@ -39,7 +39,7 @@ inline vec<T> do_rows(const LaneState<T>& s, std::size_t first, std::size_t part
     largest = maximum(largest, sums[r]);
   }
   for (std::size_t j = 0; j < m; ++j) {
-    V column = load(s.image + j * w + part);
+    V column = first == 0 ? V{} : load(s.image + j * w + part);
 #pragma GCC unroll 10
     for (std::size_t r = 0; r < R; ++r) column = multiply_add<T>(load(k + r * row + j * w), sums[r], column);
     store(s.image + j * w + part, column);
@@ -62,7 +62,7 @@ inline vec<T> do_block(const LaneState<T>& s, std::size_t first, std::size_t cou
     case 7: return do_rows<7>(s, first, part, largest);
     case 8: return do_rows<8>(s, first, part, largest);
     case 9: return do_rows<9>(s, first, part, largest);
-    default: return do_rows<10>(s, first, part, largest);
+    default: return do_rows<kMostRows>(s, first, part, largest);
   }
 }
 
@@ -74,19 +74,16 @@ template <class T>
 std::uint32_t iterate(const LaneState<T>& s, std::size_t part) {
   using V = vec<T>;
   constexpr std::size_t w = kWidth<T>;
-  for (std::size_t j = 0; j < s.m; ++j) store(s.image + j * w + part, V{});
   V largest{};
-  for (std::size_t i = 0, left = s.n; left > 0;) {
-    const std::size_t blocks = (left + kMostRows - 1) / kMostRows, count = (left + blocks - 1) / blocks;
+  for (std::size_t i = 0; i < s.n;) {  // blocks of nearly equal size
+    const std::size_t blocks = (s.n - i + kMostRows - 1) / kMostRows, count = (s.n - i + blocks - 1) / blocks;
     largest = do_block<T>(s, i, count, part, largest);
     i += count;
-    left -= count;
   }
   V error{};
   for (std::size_t j = 0; j < s.m; ++j) {
     const V column = load(s.image + j * w + part), b = load(s.b + j * w + part);
-    const V difference = load(s.v + j * w + part) * column - b;
-    error += magnitude(difference);
+    error += magnitude(load(s.v + j * w + part) * column - b);
     const V image = quotient(b, maximum(column, broadcast(kTiny<T>)));
     largest = maximum(largest, image);
     store(s.image + j * w + part, image);
@@ -252,8 +249,14 @@ T narrow(double v) {
 
 template <class T>
 void scatter(const double* e, std::size_t n, std::size_t m, std::size_t stride, T* kernel) {
-  for (std::size_t i = 0; i < n; ++i, e += m)
-    for (std::size_t j = 0; j < m; ++j) kernel[(i * stride + j) * kWidth<T>] = narrow<T>(e[j]);
+  constexpr std::size_t kPiece = 64;
+  for (std::size_t i = 0; i < n; ++i, e += m, kernel += stride * kWidth<T>)
+    for (std::size_t j = 0; j < m; j += kPiece) {
+      T found[kPiece];  // in registers first: the stores are apart
+      const std::size_t count = m - j < kPiece ? m - j : kPiece;
+      for (std::size_t k = 0; k < count; ++k) found[k] = narrow<T>(e[j + k]);
+      for (std::size_t k = 0; k < count; ++k) kernel[(j + k) * kWidth<T>] = found[k];
+    }
 }
 
 /// Registers of four float32, one of each of as many lanes: a quarter of the stores.
@@ -320,19 +323,37 @@ void range(const C* cost, std::size_t n, double* lowest, double* highest) {
 template <class C>
 void fill(const C* cost, double shift, double scale, std::size_t n, std::size_t m, const double* a, const double* b,
           double* e) {
+  const auto exponential = [&](vec<double> costs) { return exp_unclamped((costs - shift) * -scale); };
+  const std::size_t n_pairs = n * m;
+  if (n_pairs < lanes<double>) {
+    vec<double> costs = broadcast(shift);
+    for (std::size_t k = 0; k < n_pairs; ++k) costs[k] = static_cast<double>(cost[k]);
+    costs = exponential(costs);
+    for (std::size_t k = 0; k < n_pairs; ++k) e[k] = costs[k];
+  } else {
+    for_registers(n_pairs, [&](std::size_t k, std::size_t) { store(e + k, exponential(load_doubles(cost + k))); });
+  }
+  for (std::size_t i = 0; i < n; ++i, e += m) {
+    std::size_t j = 0;
+    for (; j + lanes<double> <= m; j += lanes<double>) store(e + j, load(e + j) * (a[i] * load(b + j)));
+    for (; j < m; ++j) e[j] *= a[i] * b[j];
+  }
+}
+
+template <class C>
+void absorb(const C* cost, double shift, double scale, std::size_t n, std::size_t m, const double* own,
+            const double* potential, double* e) {
   using V = vec<double>;
   for (std::size_t i = 0; i < n; ++i, e += m, cost += m) {
     if (m < lanes<double>) {
-      V costs = broadcast(shift), weights{};
-      for (std::size_t j = 0; j < m; ++j) {
-        costs[j] = static_cast<double>(cost[j]);
-        weights[j] = a[i] * b[j];
-      }
-      costs = weights * exp((costs - shift) * -scale);
-      for (std::size_t j = 0; j < m; ++j) e[j] = costs[j];
+      V t = broadcast(-1e300);
+      for (std::size_t j = 0; j < m; ++j) t[j] = own[i] + potential[j] - (static_cast<double>(cost[j]) - shift) * scale;
+      t = exp(t);
+      for (std::size_t j = 0; j < m; ++j) e[j] = t[j];
     } else {
       for_registers(m, [&](std::size_t j, std::size_t) {
-        store(e + j, a[i] * load(b + j) * exp((load_doubles(cost + j) - shift) * -scale));
+        store(e + j, exp(multiply_add<double>(load_doubles(cost + j) - shift, broadcast(-scale),
+                                              own[i] + load(potential + j))));
       });
     }
   }
@@ -381,7 +402,7 @@ double measure(const double* e, const C* cost, double shift, std::size_t n, std:
 template <class T>
 constexpr LaneKernels<T> kLanesOf{&run<T>, &scatter<T>, &scatter_four};
 template <class C>
-constexpr SmallKernels<C> kSmall{&range<C>, &fill<C>, &measure<C>};
+constexpr SmallKernels<C> kSmall{&range<C>, &fill<C>, &absorb<C>, &measure<C>};
 
 }  // namespace
 

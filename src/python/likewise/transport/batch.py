@@ -247,7 +247,8 @@ def sinkhorn_batch(
         anderson=settings.anderson,
         n_threads=settings.n_threads,
     )
-    values[:, [0, 1, 3]] *= batch.mass[:, None]
+    if (batch.mass != 1).any():
+        values[:, [0, 1, 3]] *= batch.mass[:, None]
     result = BatchResult(
         cost=values[:, 0].copy(),
         regularised_cost=values[:, 1].copy(),

@@ -83,6 +83,8 @@ def check_many_weights(
 
     They are checked together, and one by one where that finds anything.
     """
+    if a is None and b is None:
+        return spread(1 / n_rows, n_rows), spread(1 / n_columns, n_columns), None
     sides, dtypes = [], []
     for value, name, sizes in ((a, "a", n_rows), (b, "b", n_columns)):
         parts = None if value is None else check_parts(value, name, 1, len(sizes))
