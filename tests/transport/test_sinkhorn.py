@@ -184,6 +184,33 @@ def test_methods_agree(epsilon: float) -> None:
 # --- The report ---
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 16, 17])
+@pytest.mark.parametrize("far", [0.0, 1e4])
+def test_points_of_few_coordinates(d: int, far: float) -> None:
+    """Their squared distances are taken as products: the same potentials as from the matrix of differences."""
+    rng = np.random.default_rng(d)
+    x, y = rng.standard_normal((83, d)) + far, 0.8 * rng.standard_normal((75, d)) + far + 0.5
+    cost = reference.ground_cost(x, y)
+    options: dict[str, Any] = {"epsilon": 0.05 * float(cost.mean()), "epsilon_scale": "absolute", "anderson": 0}
+    for method in ("log", "kernel"):
+        points = sinkhorn(None, None, x=x.astype(np.float32), y=y.astype(np.float32), method=method, **options)
+        rounded = reference.ground_cost(x.astype(np.float32), y.astype(np.float32))
+        matrix = sinkhorn(None, None, rounded, method="log", **options)
+        assert points.n_iter == pytest.approx(matrix.n_iter, abs=2)
+        np.testing.assert_allclose(points.potentials[0], matrix.potentials[0], atol=1e-5 * float(cost.max()))
+        a, b = np.full(83, 1 / 83), np.full(75, 1 / 75)
+        assert reference.marginal_error(*points.potentials, a, b, rounded, points.epsilon) <= 1.001e-6
+
+
+def test_points_too_far_apart_for_products() -> None:
+    """Two places whose distance drowns the differences within them: those are kept."""
+    rng = np.random.default_rng(0)
+    shifts = np.where(np.arange(60) < 30, 0.0, 1e6)[:, None]
+    x, y = rng.standard_normal((60, 2)) + shifts, rng.standard_normal((60, 2)) + shifts
+    r = sinkhorn(None, None, x=x, y=y, epsilon=0.5, epsilon_scale="absolute", on_failure="raise")
+    assert r.method == "kernel"  # products would have stalled, and float64 had to take over
+
+
 def test_not_converged() -> None:
     x, y = clouds(50, 40, 2)
     with pytest.warns(

@@ -238,6 +238,9 @@ struct CostKernels {
   /// which the others are 0. potential has kTileColumns numbers.
   void (*fill_tile)(const C* const* rows, std::size_t n_rows, const std::uint32_t* columns, const double* potential,
                     double shift, double scale, const double* own, float* tile);
+  /// out_j = weight weights_j exp(exponent), the exponential in float32.
+  void (*weighted_exponentials)(const C* cost, const double* potential, const float* weights, std::size_t m,
+                                double shift, double scale, double own, float weight, float* out);
   /// columns_j += weight exp(exponent), total_cost = their sum times cost_j - shift. Returns their sum.
   double (*add_plan)(const C* cost, const double* potential, std::size_t m, double shift, double scale, double own,
                      double weight, double* columns, double* total_cost);
@@ -262,6 +265,10 @@ struct SinkhornKernels {
   /// Natural logarithms of normal numbers above 0.
   void (*logarithms)(const double* values, std::size_t n, double* out);
   void (*square_roots)(double* values, std::size_t n);
+  /// e[r * m + j] = 2^(own[r] + potential[j] + sum_k x[r * d + k] y[k * m + j]) in float32, the exponents in float64;
+  /// the sums of the rows. m is a multiple of kPad.
+  void (*product_exponentials)(const double* x, const double* own, std::size_t n_rows, const double* y,
+                               const double* potential, std::size_t m, std::size_t d, float* e, double* sums);
 };
 
 /// Sinkhorn's half steps with a stored float32 kernel K: sums of rows K v, then columns += K^T w. Lengths are multiples

@@ -22,7 +22,7 @@ double inverse_length(const T* x, std::size_t d) {
 }  // namespace
 
 template <class T>
-PointRows<T>::PointRows(const PointCost<T>& cost) : cost_(cost), values_(std::min(kTogether, cost.n) * cost.m) {
+PointRows<T>::PointRows(const PointCost<T>& cost) : cost_(cost) {
   if (cost_.metric != Metric::cosine) return;
   y_scale_.resize(cost_.m);
   for (std::size_t j = 0; j < cost_.m; ++j) y_scale_[j] = inverse_length(cost_.y + j * cost_.d, cost_.d);
@@ -31,17 +31,17 @@ PointRows<T>::PointRows(const PointCost<T>& cost) : cost_(cost), values_(std::mi
 template <class T>
 void PointRows<T>::take(const std::uint32_t* which, std::size_t count, const double** rows) {
   chosen_.resize(count * cost_.d);
-  for (std::size_t r = 0; r < count; ++r) {
+  for (std::size_t r = 0; r < count; ++r)
     std::copy_n(cost_.x + which[r] * cost_.d, cost_.d, chosen_.data() + r * cost_.d);
-    rows[r] = values_.data() + r * cost_.m;
-  }
   compute(chosen_.data(), count);
+  for (std::size_t r = 0; r < count; ++r) rows[r] = values_.data() + r * cost_.m;
   count_ = 0;  // nothing for row()
 }
 
 template <class T>
 void PointRows<T>::compute(const T* x, std::size_t count) {
   poll_interrupt();
+  values_.resize(std::min(kTogether, cost_.n) * cost_.m);  // at first use: not every pass needs rows
   double* out = values_.data();
   if (cost_.metric == Metric::cosine) {  // 1 - cos = |x / |x| - y / |y||^2 / 2, without cancellation
     double x_scale[kTogether];

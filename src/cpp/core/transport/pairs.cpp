@@ -34,22 +34,25 @@ Pairs::Pairs(const SinkhornProblem& problem, unsigned n_threads)
       log_b_(problem.b.size),
       potential_(problem.b.size),
       columns_(problem.b.size),
-      partial_(Pieces(problem.a.size, problem.b.size).n * problem.b.size) {
+      partial_(Pieces(problem.a.size, problem.b.size).n * problem.b.size),
+      squares_(problem.cost, stride()) {
   for (std::size_t j = 0; j < log_b_.size(); ++j) log_b_[j] = problem.b[j] > 0 ? std::log(problem.b[j]) : kNothing;
   std::visit(
       [&](const auto& c) {
         auto rows = rows_of(c);
-        double lowest = std::numeric_limits<double>::infinity(), highest = -lowest;
+        double lowest = std::numeric_limits<double>::infinity(), highest = -lowest, sum = 0;
         for (const std::size_t i : {std::size_t{0}, c.n / 2, c.n - 1}) {
           const auto* row = rows.row(i);
           for (std::size_t j = 0; j < c.m; ++j) {
             lowest = std::min(lowest, static_cast<double>(row[j]));
             highest = std::max(highest, static_cast<double>(row[j]));
           }
+          for (std::size_t j = 0; j < c.m; ++j) sum += static_cast<double>(row[j]) - lowest;
         }
         // Any shift is right where marginals are constraints; elsewhere potentials mean what they are.
         if (constrained_) shift_ = lowest;
         spread_ = highest - lowest;
+        typical_ = sum / (3 * static_cast<double>(c.m));
         if (!std::isfinite(spread_))
           throw value_error("cost: expected finite numbers whose differences are finite, got differences of " +
                             std::to_string(spread_));
@@ -192,29 +195,34 @@ double Pairs::float_pass(const std::vector<double>& gamma, std::vector<double>& 
   const kernels::ScalingKernels& scaling = kernel_table().scaling;
   const std::size_t m = gamma.size(), width = stride();
   const std::vector<double>& potential = potential_of(gamma);
+  const bool expanded = squares_.begin(potential, shift_, scale_);
   const Pieces pieces(phi.size(), m);
   std::vector<double> sums(pieces.n * width);
   std::vector<char> good(pieces.n, 1);
   for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
     using Rows = std::decay_t<decltype(rows)>;
     const auto& row_kernel = cost_kernels<typename Rows::Value>();
-    Floats columns(width, 0.0f), own(kernel == nullptr ? 4 * width : 0);
-    for (std::size_t i = begin; i < end; i += 4) {
-      const std::size_t count = std::min<std::size_t>(4, end - i);
+    constexpr std::size_t together = ExpandedSquares::kRows;
+    Floats columns(width, 0.0f), own(kernel == nullptr ? together * width : 0);
+    for (std::size_t i = begin; i < end; i += together) {
+      const std::size_t count = std::min(together, end - i);
       float* e = kernel == nullptr ? own.data() : kernel + i * width;
-      float factors[4];
+      float factors[together];
+      if (expanded) squares_.exponentials(i, count, phi.data() + i, e, row_sums.data() + i);
       for (std::size_t r = 0; r < count; ++r) {
-        const double sum = row_kernel.float_exponentials(rows.row(i + r), potential.data(), m, shift_, scale_,
-                                                         phi[i + r], e + r * width);
-        if (!(sum > 1 / kFloatSafe && sum < kFloatSafe)) {
+        if (!expanded)
+          row_sums[i + r] = row_kernel.float_exponentials(rows.row(i + r), potential.data(), m, shift_, scale_,
+                                                          phi[i + r], e + r * width);
+        if (!(row_sums[i + r] > 1 / kFloatSafe && row_sums[i + r] < kFloatSafe)) {
           good[piece] = 0;
           return;
         }
-        row_sums[i + r] = sum;
-        factors[r] = row_factor(i + r, phi[i + r], sum);
+        factors[r] = row_factor(i + r, phi[i + r], row_sums[i + r]);
       }
-      scaling.add_rows(e, width, count, factors, width, columns.data());
-      if ((i - begin) % kFlush == kFlush - 4 || i + 4 >= end) {
+      for (std::size_t r = 0; r < count; r += 4)
+        scaling.add_rows(e + r * width, width, std::min<std::size_t>(4, count - r), factors + r, width,
+                         columns.data());
+      if ((i - begin) % kFlush == kFlush - together || i + together >= end) {
         scaling.flush(columns.data(), width, sums.data() + piece * width);
         poll_interrupt();
       }

@@ -4,6 +4,7 @@
 #pragma once
 #include <vector>
 
+#include "core/transport/expanded_squares.hpp"
 #include "kernels/table.hpp"
 #include "likewise/transport/sinkhorn.hpp"
 
@@ -20,6 +21,8 @@ class Pairs {
                        std::vector<double>& gamma) const;
   /// About the largest difference of costs, from a few rows.
   double spread() const { return spread_; }
+  /// About the mean of the costs above the smallest one.
+  double typical() const { return typical_; }
 
   /// The share of pairs whose exponent is above `cut` once their row is normalised, from a few rows.
   double density(const std::vector<double>& gamma, double cut);
@@ -71,8 +74,9 @@ class Pairs {
   const unsigned n_threads_;
   const bool constrained_;  // both marginals
   const double mass_;       // of a
-  double shift_ = 0, epsilon_ = 1, scale_ = 1, factor_a_ = 1, factor_b_ = 1, spread_ = 0;
+  double shift_ = 0, epsilon_ = 1, scale_ = 1, factor_a_ = 1, factor_b_ = 1, spread_ = 0, typical_ = 0;
   std::vector<double> log_b_, potential_, columns_, partial_;
+  ExpandedSquares squares_;
 };
 
 }  // namespace likewise::transport

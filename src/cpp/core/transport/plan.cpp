@@ -17,20 +17,21 @@ constexpr std::size_t kMaxPartial = std::size_t{1} << 20;  // numbers in the sum
 
 template <class T>
 void plan_rows(const Plan& plan, std::size_t first, std::size_t count, T* out, unsigned n_threads) {
-  const PlanRows plan_rows_of(plan);
+  PlanRows plan_rows_of(plan);
+  if (std::is_same_v<T, float>) plan_rows_of.prepare_floats();
   const std::size_t m = plan.b.size;
   std::visit(
       [&](const auto& c) {
         const Pieces pieces(count, m);
         parallel_for(pieces.n, n_threads, [&](std::size_t p) {
           auto rows = rows_of(c);
-          std::vector<double> e(std::is_same_v<T, double> ? 0 : m);
+          std::vector<double> e(std::is_same_v<T, double> ? 0 : m);  // for rows that float32 may not hold on the way
           for (std::size_t i = p * pieces.rows; i < std::min(count, (p + 1) * pieces.rows); ++i) {
             if (i % 64 == 0) poll_interrupt();
             T* to = out + i * m;
             if constexpr (std::is_same_v<T, double>) {
               plan_rows_of.read(first + i, rows, to);
-            } else {
+            } else if (!plan_rows_of.read_floats(first + i, rows, to)) {
               plan_rows_of.read(first + i, rows, e.data());
               for (std::size_t j = 0; j < m; ++j) to[j] = static_cast<T>(e[j]);
             }

@@ -18,7 +18,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Chosen by times to 1e-6 on Gaussian and clustered clouds of 100 to 4000 points, epsilon 0.1 to 0.001 of the mean cost.
 constexpr double kStepOfEpsilon = 4;      // epsilon falls by this factor from stage to stage
 constexpr double kRange = 20;             // the first of them keeps exponents of the costs' spread below this
-constexpr double kDirectRange = 150;      // and none is needed where the last one does below this
+constexpr double kDirectRange = 25;       // and none is needed where typical exponents stay below this
 constexpr double kStageTolerance = 3e-3;  // of the stages before the last, and a share of what one of n or m points weighs:
 constexpr double kStageShare = 0.1;       // a point in the wrong place is slow to move at a smaller epsilon
 constexpr std::size_t kStageIterations = 500;
@@ -118,7 +118,7 @@ class Solver {
     const double points = static_cast<double>(std::max(phi_.size(), gamma_.size()));
     const double stage_tolerance = std::min(kStageTolerance, kStageShare / points);
     double epsilon = problem_.epsilon;
-    if (epsilon < pairs_.spread() / kDirectRange)
+    if (epsilon < pairs_.typical() / kDirectRange)
       while (epsilon < pairs_.spread() / kRange) epsilon *= kStepOfEpsilon;
     pairs_.rescale(epsilon, phi_, gamma_);
     begin_stage(true);

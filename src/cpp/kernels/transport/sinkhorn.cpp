@@ -19,7 +19,8 @@ inline void store_tail(double* p, vec<double> v, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) p[i] = v[i];
 }
 
-constexpr double kNothing = -1e300;  // an exponent whose exponential is 0
+constexpr double kNothing = -1e300;              // an exponent whose exponential is 0
+constexpr double kBinary = 1.4426950408889634;  // in units of it, exponents are those of 2, whose powers are faster
 
 template <class C>
 double max_exponent(const C* cost, const double* potential, std::size_t m, double shift, double scale) {
@@ -65,34 +66,74 @@ double float_exponentials(const C* cost, const double* potential, std::size_t m,
                           float* e) {
   constexpr std::size_t half = lanes<double>;
   const auto exponent = [&](vec<double> costs, vec<double> potentials) {
-    return multiply_add<double>(costs - shift, broadcast(-scale), potentials + own);
+    return multiply_add<double>(costs - shift, broadcast(-scale * kBinary), (potentials + own) * kBinary);
   };
   double total = 0;
   std::size_t j = 0;
-  while (j + lanes<float> <= m) {
+  constexpr std::size_t together = 2;  // registers
+  while (j + together * lanes<float> <= m) {
     const std::size_t end = m - j < 1024 ? m : j + 1024;  // short sums in float32
-    vec<float> sum{};
-    for (; j + lanes<float> <= end; j += lanes<float>) {
-      const vec<float> t = to_floats(exponent(load_doubles(cost + j), load(potential + j)),
-                                     exponent(load_doubles(cost + j + half), load(potential + j + half)));
-      const vec<float> v = exp(t);
-      store(e + j, v);
-      sum += v;
+    vec<float> sum[together] = {};
+    for (; j + together * lanes<float> <= end; j += together * lanes<float>) {
+      vec<float> v[together];
+#pragma GCC unroll 2
+      for (std::size_t r = 0; r < together; ++r) {
+        const std::size_t at = j + r * lanes<float>;
+        v[r] = to_floats(exponent(load_doubles(cost + at), load(potential + at)),
+                         exponent(load_doubles(cost + at + half), load(potential + at + half)));
+      }
+      exp2<together>(v);
+#pragma GCC unroll 2
+      for (std::size_t r = 0; r < together; ++r) {
+        store(e + j + r * lanes<float>, v[r]);
+        sum[r] += v[r];
+      }
     }
-    total += static_cast<double>(sum_lanes<float>(sum));
+    total += static_cast<double>(sum_lanes<float>(sum[0] + sum[1]));
   }
-  if (j < m) {
-    const std::size_t low = m - j < half ? m - j : half, high = m - j - low;
-    const vec<float> v =
-        exp(to_floats(exponent(Tail<C>::load(cost + j, low, 0), Tail<double>::load(potential + j, low, kNothing)),
-                      exponent(Tail<C>::load(cost + j + low, high, 0),
-                               Tail<double>::load(potential + j + low, high, kNothing))));
-    store(e + j, v);
-    total += static_cast<double>(sum_lanes<float>(v));
-    j += lanes<float>;
+  for (; j < m; j += lanes<float>) {
+    const std::size_t low = m - j < half ? m - j : half, high = m - j - low < half ? m - j - low : half;
+    vec<float> v[] = {
+        to_floats(exponent(Tail<C>::load(cost + j, low, 0), Tail<double>::load(potential + j, low, kNothing)),
+                  exponent(Tail<C>::load(cost + j + low, high, 0),
+                           Tail<double>::load(potential + j + low, high, kNothing)))};
+    exp2<1>(v);
+    store(e + j, v[0]);
+    total += static_cast<double>(sum_lanes<float>(v[0]));
   }
   for (; j % kPad != 0; ++j) e[j] = 0;
   return total;
+}
+
+template <class C>
+void weighted_exponentials(const C* cost, const double* potential, const float* weights, std::size_t m, double shift,
+                           double scale, double own, float weight, float* out) {
+  constexpr std::size_t half = lanes<double>, together = 2;
+  const auto exponent = [&](vec<double> costs, vec<double> potentials) {
+    return multiply_add<double>(costs - shift, broadcast(-scale * kBinary), (potentials + own) * kBinary);
+  };
+  std::size_t j = 0;
+  for (; j + together * lanes<float> <= m; j += together * lanes<float>) {
+    vec<float> v[together];
+#pragma GCC unroll 2
+    for (std::size_t r = 0; r < together; ++r) {
+      const std::size_t at = j + r * lanes<float>;
+      v[r] = to_floats(exponent(load_doubles(cost + at), load(potential + at)),
+                       exponent(load_doubles(cost + at + half), load(potential + at + half)));
+    }
+    exp2<together>(v);
+#pragma GCC unroll 2
+    for (std::size_t r = 0; r < together; ++r)
+      store(out + j + r * lanes<float>, v[r] * (load(weights + j + r * lanes<float>) * weight));
+  }
+  for (; j < m; j += half) {
+    const std::size_t count = m - j < half ? m - j : half;
+    vec<float> v[] = {
+        to_floats(exponent(Tail<C>::load(cost + j, count, 0), Tail<double>::load(potential + j, count, kNothing)),
+                  broadcast(kNothing))};
+    exp2<1>(v);
+    for (std::size_t i = 0; i < count; ++i) out[j + i] = v[0][i] * (weights[j + i] * weight);
+  }
 }
 
 template <class C>
@@ -245,16 +286,74 @@ void squared_distances(const T* x, const double* x_scale, std::size_t n, const T
   }
 }
 
+/// Columns begin ... end of R rows, which share each load of y. D coordinates, d if that is 0.
+template <std::size_t R, std::size_t D>
+void product_exponentials_of(const double* x, const double* own, const double* y, const double* potential,
+                             std::size_t m, std::size_t d, std::size_t begin, std::size_t end, float* e,
+                             double* sums) {
+  constexpr std::size_t half = lanes<double>;
+  if (D != 0) d = D;
+  vec<float> sum[R] = {};
+  for (std::size_t j = begin; j < end; j += lanes<float>) {
+    const vec<double> p0 = load(potential + j), p1 = load(potential + j + half);
+    vec<double> t0[R], t1[R];
+    vec<float> v[R];
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < R; ++r) {
+      t0[r] = p0 + own[r];
+      t1[r] = p1 + own[r];
+    }
+#pragma GCC unroll 3
+    for (std::size_t k = 0; k < d; ++k) {
+      const vec<double> y0 = load(y + k * m + j), y1 = load(y + k * m + j + half);
+#pragma GCC unroll 4
+      for (std::size_t r = 0; r < R; ++r) {
+        const vec<double> factor = broadcast(x[r * d + k]);
+        t0[r] = multiply_add<double>(factor, y0, t0[r]);
+        t1[r] = multiply_add<double>(factor, y1, t1[r]);
+      }
+    }
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < R; ++r) v[r] = to_floats(t0[r], t1[r]);
+    exp2<R>(v);
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < R; ++r) {
+      store(e + r * m + j, v[r]);
+      sum[r] += v[r];
+    }
+  }
+#pragma GCC unroll 4
+  for (std::size_t r = 0; r < R; ++r) sums[r] += static_cast<double>(sum_lanes<float>(sum[r]));
+}
+
+void product_exponentials(const double* x, const double* own, std::size_t n_rows, const double* y,
+                          const double* potential, std::size_t m, std::size_t d, float* e, double* sums) {
+  constexpr std::size_t kTogether = 512;  // columns: short sums in float32, and y stays in the L1 cache
+  const auto four = d == 1   ? &product_exponentials_of<4, 1>
+                    : d == 2 ? &product_exponentials_of<4, 2>
+                    : d == 3 ? &product_exponentials_of<4, 3>
+                             : &product_exponentials_of<4, 0>;
+  for (std::size_t r = 0; r < n_rows; ++r) sums[r] = 0;
+  for (std::size_t begin = 0; begin < m; begin += kTogether) {
+    const std::size_t end = m - begin < kTogether ? m : begin + kTogether;
+    std::size_t r = 0;
+    for (; r + 4 <= n_rows; r += 4) four(x + r * d, own + r, y, potential, m, d, begin, end, e + r * m, sums + r);
+    for (; r < n_rows; ++r)
+      product_exponentials_of<1, 0>(x + r * d, own + r, y, potential, m, d, begin, end, e + r * m, sums + r);
+  }
+}
+
 template <class C>
 constexpr CostKernels<C> kCost{&max_exponent<C>,  &exponentials<C>,       &max_with<C>,
                                &weighted_cost<C>, &float_exponentials<C>, &find_above<C>,
-                               &fill_tile<C>,     &add_plan<C>};
+                               &fill_tile<C>,     &weighted_exponentials<C>, &add_plan<C>};
 template <class T>
 constexpr PointKernels<T> kPoints{&squared_distances<T>};
 
 }  // namespace
 
 extern const SinkhornKernels sinkhorn_kernels{kCost<float>,  kCost<double>, kPoints<float>, kPoints<double>,
-                                              &add_multiple, &dot,          &logarithms,    &square_roots};
+                                              &add_multiple, &dot,          &logarithms,    &square_roots,
+                                              &product_exponentials};
 
 }  // namespace likewise::kernels::LIKEWISE_LEVEL

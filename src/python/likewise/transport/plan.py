@@ -120,14 +120,15 @@ class Plan:
         n, m = self.shape
         step = max(1, _BLOCK_VALUES // m)
         for i0 in range(0, n, step):
-            rows = self._rows(i0, min(n, i0 + step), np.dtype(np.float64))
+            rows = self._rows(i0, min(n, i0 + step), self.dtype)
             kept = rows > threshold
             row, column = np.nonzero(kept)
             counts.append(np.bincount(row, minlength=len(rows)))
             indices.append(column)
             values = rows[kept]
-            dropped += float(rows.sum() - values.sum()) if threshold else 0.0
-            data.append(values.astype(self.dtype))
+            if threshold:
+                dropped += float(rows.sum(dtype=np.float64) - values.sum(dtype=np.float64))
+            data.append(values)
         indptr = np.cumsum(np.concatenate(counts), dtype=np.int64)
         return SparsePlan(
             np.concatenate(data), np.concatenate(indices).astype(np.int64), indptr, self.shape, max(0.0, dropped)
