@@ -145,8 +145,6 @@ struct DocumentKernels {
   /// of 16, with zeros behind the last row.
   void (*affinities)(const T* distances, const std::int32_t* rows, std::size_t n, std::size_t stride,
                      std::size_t n_columns, T scale, float* out);
-  /// Sum of squares in float64.
-  double (*squared_length)(const T* x, std::size_t n);
   /// out[i] = x[i] * factor, rounded once from float64.
   void (*multiply)(const T* x, std::size_t n, double factor, T* out);
   /// out[h * n + i] = rows[i][h] for n rows, a multiple of 4, of `dim` coordinates.
@@ -186,6 +184,7 @@ struct EmoKernels {
                    const EmoWeights<T>& weights, T* out);
   void (*soft_gradient)(const T* z, const T* cosines, const T* inverse_norms, const T* p, std::size_t n, T top,
                         const EmoWeights<T>& weights, T* out);
+  /// In float64 and in a fixed order: the same bits at every level.
   double (*sum_of_squares)(const T* x, std::size_t n);
 };
 

@@ -45,14 +45,20 @@ void scale_row(const T* x, std::size_t n, int exponent, T* out) {
 /// Returns whether the row has a direction; zeros stay as they are.
 template <class T>
 bool normalize_row(const T* x, std::size_t n, T* out) {
-  const auto& kernels = document_kernels<T>();
-  double squares = kernels.squared_length(x, n);
+  const auto sum_of_squares = [&] {
+    if constexpr (sizeof(T) == 4) {
+      return kernel_table().emo.f32.sum_of_squares(x, n);
+    } else {
+      return kernel_table().emo.f64.sum_of_squares(x, n);
+    }
+  };
+  double squares = sum_of_squares();
   if (sizeof(T) == 8 && !(squares > 0x1p-900 && squares < 0x1p900)) {  // squares of float32 always fit float64
     scale_row(x, n, exponent_of(largest_magnitude(x, n)), out);
     x = out;
-    squares = kernels.squared_length(x, n);
+    squares = sum_of_squares();
   }
-  kernels.multiply(x, n, squares > 0 ? 1.0 / std::sqrt(squares) : 1.0, out);
+  document_kernels<T>().multiply(x, n, squares > 0 ? 1.0 / std::sqrt(squares) : 1.0, out);
   return squares > 0;
 }
 

@@ -170,21 +170,6 @@ void sweep(const float* affinities, std::size_t n, std::size_t n_columns, const 
 }
 
 template <class T>
-double squared_length(const T* x, std::size_t n) {
-  constexpr std::size_t w = 32;  // sums that do not wait for one another, the same at every level
-  double sums[w] = {};
-  std::size_t i = 0;
-  for (; i + w <= n; i += w)
-#pragma GCC unroll 32
-    for (std::size_t c = 0; c < w; ++c) sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(x[i + c]);
-  for (std::size_t c = 0; i < n; ++i, ++c) sums[c] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-#pragma GCC unroll 5
-  for (std::size_t half = w / 2; half > 0; half /= 2)
-    for (std::size_t c = 0; c < half; ++c) sums[c] += sums[c + half];
-  return sums[0];
-}
-
-template <class T>
 void multiply(const T* x, std::size_t n, double factor, T* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(static_cast<double>(x[i]) * factor);
 }
@@ -209,10 +194,9 @@ void columns(const T* const* rows, std::size_t n, std::size_t dim, T* out) {
 }  // namespace
 
 const DocumentTable document_kernels = {
-    {distances<float>, bounds<float>, transform<float>, affinities<float>, squared_length<float>, multiply<float>,
-     columns<float>},
-    {distances<double>, bounds<double>, transform<double>, affinities<double>, squared_length<double>,
-     multiply<double>, columns<double>},
+    {distances<float>, bounds<float>, transform<float>, affinities<float>, multiply<float>, columns<float>},
+    {distances<double>, bounds<double>, transform<double>, affinities<double>, multiply<double>,
+     columns<double>},
     sweep,
 };
 

@@ -125,27 +125,17 @@ void gradient(const T* z, const T* cosines, const T* inverse_norms, const T* p, 
 
 template <class T>
 double sum_of_squares(const T* x, std::size_t n) {
-  double total = 0;
-  for (std::size_t begin = 0; begin < n; begin += kFlush) {
-    const std::size_t end = n - begin < kFlush ? n : begin + kFlush;
-    vec<T> part[4] = {};
-    std::size_t i = begin;
-    for (; i + 4 * lanes<T> <= end; i += 4 * lanes<T>)
-      for (std::size_t k = 0; k < 4; ++k) {
-        const vec<T> v = load(x + i + k * lanes<T>);
-        part[k] = multiply_add<T>(v, v, part[k]);
-      }
-    for (; i + lanes<T> <= end; i += lanes<T>) {
-      const vec<T> v = load(x + i);
-      part[0] = multiply_add<T>(v, v, part[0]);
-    }
-    if (i < end) {
-      const vec<T> v = load_tail(x + i, end - i, T(0));
-      part[1] = multiply_add<T>(v, v, part[1]);
-    }
-    total += static_cast<double>(sum_lanes<T>((part[0] + part[1]) + (part[2] + part[3])));
-  }
-  return total;
+  constexpr std::size_t w = 32;  // sums that do not wait for one another, the same at every level
+  double sums[w] = {};
+  std::size_t i = 0;
+  for (; i + w <= n; i += w)
+#pragma GCC unroll 32
+    for (std::size_t c = 0; c < w; ++c) sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(x[i + c]);
+  for (std::size_t c = 0; i < n; ++i, ++c) sums[c] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+#pragma GCC unroll 5
+  for (std::size_t half = w / 2; half > 0; half /= 2)
+    for (std::size_t c = 0; c < half; ++c) sums[c] += sums[c + half];
+  return sums[0];
 }
 
 template <class T>
