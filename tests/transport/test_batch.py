@@ -222,6 +222,23 @@ def test_scalings_that_leave_the_range_do_no_harm(n: int, m: int) -> None:
             check_independently(r[k], np.full(n, 1 / n), np.full(m, 1 / m), cost.astype(dtype), 1e-6)
 
 
+@pytest.mark.parametrize("max_iter", [501, 510, 1001])
+def test_potentials_are_those_of_the_report_wherever_the_iterations_end(max_iter: int) -> None:
+    """Just after the lanes have given a problem up, what comes next has no time to do better."""
+    rng = np.random.default_rng(20)
+    costs = [100 * rng.random((14, 6)) ** 4 for _ in range(10)]
+    left, right = weights([14] * 10, 21), weights([6] * 10, 22)
+    for dtype, tol in ((np.float32, 1e-6), (np.float64, 1e-9)):
+        cast = [cost.astype(dtype) for cost in costs]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            r = sinkhorn_batch(left, right, cast, epsilon=0.01, epsilon_scale="absolute", tol=tol, max_iter=max_iter)
+        for one, a, b, cost in zip(r, left, right, cast, strict=True):
+            plan = reference.plan(*one.potentials, a, b, cost, one.epsilon)
+            error = np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum()
+            assert one.marginal_error == pytest.approx(error, rel=1e-3, abs=1e-12)
+
+
 def test_masses_and_costs_that_are_all_the_same() -> None:
     costs = [np.zeros((3, 4)), np.ones((2, 2)), np.array([[1.0, 2.0]])]
     a, b = [np.array([2.0, 0, 1]), np.array([1, 4]), np.array([3])], [np.full(4, 0.75), np.array([2, 3]), [1, 2]]

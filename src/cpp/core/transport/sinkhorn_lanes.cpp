@@ -345,10 +345,15 @@ void Lanes<T>::handle(std::size_t at) {
   SinkhornReport& report = *job.report;
   const bool more = report.marginal_error > options_.tolerance && report.n_iterations < options_.max_iterations;
   if (more && job.asked > 1e-16) {
+    if (sizeof(T) == 8 && exhausted) {  // other means begin anew, and what was verified may remain the better result
+      unfinished_.push_back(job);
+      take_next(at);
+      return;
+    }
     for (std::size_t j = 0; j < absorbed.size(); ++j)
       job.g[j] = scalings[j] > 0 ? absorbed[j] + std::log(scalings[j]) : absorbed[j];
     job.in_progress = true;
-    if (sizeof(T) == 4 || exhausted) {
+    if (sizeof(T) == 4) {
       unfinished_.push_back(job);
     } else {  // what the loop saw and what was verified lie on two sides of the tolerance
       job.asked = std::min(job.asked, report.marginal_error) / 2;
