@@ -38,9 +38,12 @@ COLOURS = {
     "POT emd2, loop": "#999999",
     "POT": "#E69F00",
     "POT emd2": "#E69F00",
+    "likewise, rows": "#56B4E9",
+    "two plain passes": "#999999",
+    "table cloned": "#E69F00",
 }
 HATCHES = {"numpy": "//", "cython": "\\\\"}
-MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^DdPPXDsvx^d<s", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^v<P.Xdxsv^DdPPXDsvx^d<ssx^", strict=True))
 
 
 def draw_bars(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import corpora, vectors
+from benchmarks.adversarial.contestants import memory_task as adversarial_task
 from benchmarks.measure import pinned
 from benchmarks.transport.emo_contestants import emo_task
 from benchmarks.transport.exact_contestants import emd_task
@@ -183,6 +184,7 @@ def wmd_task(engine: str, corpus: str) -> tuple[Callable[[], Any], Callable[[Any
 
 
 TASKS = {
+    "adversarial": adversarial_task,
     "build": build_task,
     "search": search_task,
     "open": open_task,

@@ -66,6 +66,7 @@ def charts(records: list[Record], machine: dict[str, Any], folder: Path) -> list
     drawn += vector_charts.draw(records, machine, folder)
     drawn += transport_charts.draw(records, machine, folder)
     drawn.append(_matrices_chart(records, machine, folder))
+    drawn.append(_adversarial_chart(records, machine, folder))
     return [path for path in drawn if path is not None]
 
 
@@ -116,6 +117,21 @@ def _matrices_chart(records: list[Record], machine: dict[str, Any], folder: Path
         draw_lines(panel, tables[group], names, "size", ("n", "milliseconds"), title)
         panel.legend(fontsize=7, frameon=False)
     return finish(figure, machine, folder / "matrices.png")
+
+
+def _adversarial_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
+    """Lines: milliseconds of a step against the size of the vocabulary."""
+    import matplotlib.pyplot as plt
+
+    tables = [r for r in records if r.group == "adversarial step, growth"]
+    if not tables:
+        return None
+    figure, panel = plt.subplots(figsize=(5.5, 4.0))
+    names = ("likewise", "likewise, rows", "two plain passes", "table cloned")
+    title = "a step of training on perturbed embeddings"
+    draw_lines(panel, tables, names, "size", ("rows of the table", "milliseconds"), title)
+    panel.legend(fontsize=7, frameon=False)
+    return finish(figure, machine, folder / "adversarial.png")
 
 
 def _ratio_chart(records: list[Record], machine: dict[str, Any], folder: Path) -> Path | None:
