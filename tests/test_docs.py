@@ -167,6 +167,7 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
 EXAMPLES = {
     "extract_keywords.py",
     "rank_by_wmd.py",
+    "robust_sentiment.py",
     "search_docstrings.py",
     "stop_characters.py",
     "train_emo.py",
@@ -201,6 +202,19 @@ def test_train_emo(data: Path, tmp_path: Path) -> None:
     perplexities, costs = ([float(row[i]) for row in rows] for i in (1, 2))
     assert perplexities[0] < perplexities[1] < 1000 and costs[1] < costs[0] < 0.9
     assert (tmp_path / "train_emo.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_robust_sentiment(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="pip install torch")
+    if not (data / "sentiment_zh").is_dir():
+        pytest.skip(f"no sentiment_zh in {data}")
+    small = ("--seeds", 1, "--epochs", 1, "--texts", 640, "--unseen", 64)
+    printed = run_example("robust_sentiment.py", tmp_path, data, *small)
+    rows = re.findall(r"^(plain|FGM as published|FGM of each|the same)[^(]*? +([\d.]+) \(", printed, re.M)
+    assert [name for name, _ in rows] == ["plain", "FGM as published", "FGM of each", "the same"]
+    assert all(0.3 < float(clean) <= 1 for _, clean in rows)
+    assert (tmp_path / "robust_sentiment.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
