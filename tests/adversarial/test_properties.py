@@ -325,6 +325,29 @@ def test_the_padding_of_the_embedding_is_taken_by_itself() -> None:
     assert_close(*found)
 
 
+def test_rows_that_padding_alone_refers_to_count_for_nothing() -> None:
+    """FreeLB starts within epsilon / sqrt(numbers that count) in every row, and at zero in those of padding."""
+    ids, labels = torch.tensor([[1, 2, 7], [2, 3, 7]]), torch.tensor([0, 1])
+    model = Classifier(seed=12)
+    seen = []
+
+    def closure() -> Any:
+        x = model.embedding(ids)
+        seen.append((x - model.embedding.weight[ids]).detach())
+        return losses(model, x, labels).mean()
+
+    adversary = Adversary(model.embedding, "freelb", 0.6, space="rows", steps=1, mask=ids != 7)
+    largest = 0.0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        step = adversary.backward(closure)
+        rows = torch.stack([seen[-1][0, 0], seen[-1][0, 1], seen[-1][1, 1]])
+        assert torch.allclose(seen[-1][1, 0], rows[1]) and not seen[-1][:, 2].any()
+        assert float(step.perturbation_norm) == pytest.approx(float(rows.norm()))
+        largest = max(largest, float(rows.abs().max()))
+    assert largest == pytest.approx(0.6 / (3 * 6) ** 0.5, rel=0.02)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     method=st.sampled_from(["fgm", "pgd", "freelb", "vat"]),

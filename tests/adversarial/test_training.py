@@ -494,6 +494,8 @@ def test_retained_graphs() -> None:
     Adversary(model.embedding, epsilon=0.4).backward(closure, retain_graph=True, backward=backward)
     assert_close(gradients(model), found)
     assert given == [{"retain_graph": True}] * 2
+    # The pass for the gradients at the target alone keeps its graph, too.
+    Adversary(model.embedding, epsilon=0.4, clean_weight=0.0).backward(closure, retain_graph=True)
 
 
 def test_models_with_a_hook_can_be_copied_and_saved() -> None:

@@ -76,9 +76,7 @@ class Passes:
         else:
             self._backward(weighted, **kept)
 
-    def input_gradients(
-        self, loss: torch.Tensor, current: Pass, *, retain_graph: bool = False
-    ) -> list[torch.Tensor | None]:
+    def input_gradients(self, loss: torch.Tensor, current: Pass) -> list[torch.Tensor | None]:
         """Gradients at the calls of the target alone, times whatever factor the caller's backward puts to a loss."""
         if not loss.requires_grad:
             raise _independent()
@@ -86,7 +84,7 @@ class Passes:
             loss,
             current.points,
             grad_outputs=self._factor(loss),
-            retain_graph=retain_graph or self._retain_graph,
+            retain_graph=self._retain_graph,
             allow_unused=True,
         )
         return _some(list(found))
