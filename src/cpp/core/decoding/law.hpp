@@ -86,6 +86,8 @@ class Law {
   void nucleus_by_histogram(double p);
   void keep_above(double min_p);
   void keep_typical(double p);
+  template <class Take>
+  void list_blocks(T least, const Take& take);
   void list_from(T threshold);
   void weigh_list();
   template <class Keep>

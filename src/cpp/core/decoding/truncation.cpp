@@ -8,6 +8,12 @@ namespace {
 constexpr std::size_t kBuckets = 2048;  // of a histogram of logits
 constexpr std::size_t kSorted = 64;     // so few are sorted, not partitioned
 
+/// Of an offset in [0, kBuckets]. (Unsigned types of 64 bits are converted in several steps.)
+template <class T>
+std::size_t interval(T offset) {
+  return static_cast<std::size_t>(static_cast<std::int32_t>(offset));
+}
+
 template <class Key, class T>
 struct Weighted {
   Key key;
@@ -56,23 +62,32 @@ Cut<Key> find_cut(std::vector<Weighted<Key, T>>& items, double above, double tar
 
 }  // namespace
 
-/// Lists the tokens with logits not below a threshold, by ascending id.
+/// Lists what take(z, n, first, values, ids) finds in the blocks whose largest logit is not below `least`.
 template <class T>
-void Law<T>::list_from(T threshold) {
+template <class Take>
+void Law<T>::list_blocks(T least, const Take& take) {
   std::size_t n_found = 0;
   T piece[kBlock];
   for (std::size_t b = 0; b < w_.maxima.size(); ++b) {
-    if (w_.maxima[b] < threshold) continue;
+    if (w_.maxima[b] < least) continue;
     if (w_.values.size() < n_found + kBlock + 16) {
       w_.values.resize(2 * (n_found + kBlock + 16));
       w_.ids.resize(w_.values.size());
     }
     std::size_t n = 0;
     const T* const z = row_.block(b, piece, &n);
-    n_found += k_.gather(z, n, static_cast<std::uint32_t>(b * kBlock), threshold, &w_.values[n_found], &w_.ids[n_found]);
+    n_found += take(z, n, static_cast<std::uint32_t>(b * kBlock), &w_.values[n_found], &w_.ids[n_found]);
   }
   w_.values.resize(n_found);
   w_.ids.resize(n_found);
+}
+
+/// Lists the tokens with logits not below a threshold, by ascending id.
+template <class T>
+void Law<T>::list_from(T threshold) {
+  list_blocks(threshold, [&](const T* z, std::size_t n, std::uint32_t first, T* values, std::uint32_t* ids) {
+    return k_.gather(z, n, first, threshold, values, ids);
+  });
   listed_ = true;
 }
 
@@ -149,7 +164,7 @@ T Law<T>::below_top_k(std::size_t k) {
     for (std::size_t first = 0; first < n; first += kBlock) {
       const std::size_t some = std::min(kBlock, n - first);
       k_.offsets(z + first, some, top_, factor, limit, at);
-      for (std::size_t i = 0; i < some; ++i) ++counts[static_cast<std::size_t>(at[i])];
+      for (std::size_t i = 0; i < some; ++i) ++counts[interval(at[i])];
     }
   });
   std::size_t bucket = 0, n_found = 0;
@@ -215,7 +230,7 @@ void Law<T>::nucleus_by_histogram(double p) {
       const std::size_t some = std::min(kBlock, n - first);
       k_.offsets(z + first, some, top_, factor, limit, at);
       k_.weights(z + first, some, weight_scale_, vanishing_, weights);
-      for (std::size_t i = 0; i < some; ++i) masses[static_cast<std::size_t>(at[i])] += static_cast<double>(weights[i]);
+      for (std::size_t i = 0; i < some; ++i) masses[interval(at[i])] += static_cast<double>(weights[i]);
     }
   });
   double total = 0, before = 0;
@@ -223,15 +238,10 @@ void Law<T>::nucleus_by_histogram(double p) {
   const double target = p * total;
   std::size_t bucket = 0;
   for (; bucket < kBuckets && before + masses[bucket] < target; ++bucket) before += masses[bucket];
-  std::size_t n_found = 0;
-  row_.for_pieces([&](std::size_t first, const T* z, std::size_t n) {
-    w_.values.resize(n_found + n + 16);
-    w_.ids.resize(n_found + n + 16);
-    n_found += k_.gather_between(z, n, static_cast<std::uint32_t>(first), top_, factor, limit, static_cast<T>(bucket),
-                                 static_cast<T>(bucket + 1), &w_.values[n_found], &w_.ids[n_found]);
+  list_blocks(kLowest, [&](const T* z, std::size_t n, std::uint32_t first, T* values, std::uint32_t* ids) {
+    return k_.gather_between(z, n, first, top_, factor, limit, static_cast<T>(bucket), static_cast<T>(bucket + 1),
+                             values, ids);
   });
-  w_.values.resize(n_found);
-  w_.ids.resize(n_found);
   weigh_list();
   keep_listed([&](std::size_t i) { return w_.values[i] >= kLowest; });  // the last interval also holds what is masked
   if (w_.values.empty()) return;                                        // all is needed, as far as rounding can tell
