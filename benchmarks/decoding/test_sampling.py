@@ -67,8 +67,9 @@ def chain(settings: dict[str, Any]) -> tuple[Callable[[Any], Any], Callable[[Any
 def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, contest: Contest, record: Keep) -> None:
     if scale.quick and (kind, n, n_rows) not in WORKLOADS[:2]:
         pytest.skip("a whole run measures it")
-    settings, items = FILTERS[filters], [logits_of(kind, n_rows, n)]
-    z = items[0]
+    settings = FILTERS[filters]
+    z = logits_of(kind, max(n_rows, 4), n)  # single rows take turns: how easily a nucleus is found differs
+    items = [z] if n_rows > 1 else [z[i : i + 1] for i in range(4)]
     contestants = [Contestant(OURS, lambda z: sample(z, random_state=0, n_threads=1, **settings), items)]
     kept = np.isfinite(filter_logits(z, **settings))
     p = np.exp(z - z.max(1, keepdims=True), dtype=np.float64)
@@ -87,7 +88,7 @@ def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, co
         pass
     else:
         top_k, top_p = settings.get("top_k", 0), settings.get("top_p", 1.0)
-        for row, own in zip(z[:2], kept, strict=False):
+        for row, own in zip(z[:4], kept, strict=False):
             token, count = sampler.sample(row, 1.0, top_k, top_p, 0.5)
             assert own[token] and abs(count - own.sum()) <= 1e-3 * own.sum()
         contestants.append(
@@ -95,7 +96,7 @@ def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, co
         )
     found = contest(
         "sampling",
-        f"{kind}, V {n}, {n_rows} row{'s' if n_rows > 1 else ''}, {filters}; {kept.sum() / n_rows:.0f} tokens left",
+        f"{kind}, V {n}, {n_rows} row{'s' if n_rows > 1 else ''}, {filters}; {kept.sum() / len(z):.0f} tokens left",
         contestants,
         unit="us a row",
         factor=1e6 / n_rows,
@@ -104,7 +105,8 @@ def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, co
         needed = BARS.get((kind, filters))
         if needed is not None:
             found.compare(f">= {needed}x transformers", needed, CHAIN)
-        found.compare(">= 25x llama.cpp's structure", 25, LLAMA)
+        if filters == "top_p=0.9":  # where it sorts; a partial sort of 50, or no sort, is a pass of scalar code
+            found.compare(">= 25x llama.cpp's structure", 25, LLAMA)
     record(found)
 
 

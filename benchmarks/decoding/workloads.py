@@ -22,7 +22,7 @@ def logits_of(kind: str, n_rows: int, n: int) -> Any:
         for row in z:
             row[rng.choice(n, 60, replace=False)] += rng.uniform(6, 14, 60)
     elif kind == "zipf":
-        z = np.stack([-np.log(np.arange(1.0, n + 1))[rng.permutation(n)] for _ in range(n_rows)])
+        z = np.stack([-1.11 * np.log(np.arange(1.0, n + 1))[rng.permutation(n)] for _ in range(n_rows)])
     else:
         z = rng.normal(0, 1, (n_rows, n))
     return z.astype(np.float32)

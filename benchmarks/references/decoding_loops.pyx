@@ -19,6 +19,7 @@ cdef extern from *:
 
     struct Candidates {
       std::vector<Candidate> data, spare;
+      std::vector<int> bucket;
       std::size_t size = 0;
       bool sorted = false;
 
@@ -28,16 +29,12 @@ cdef extern from *:
         size = n;
         sorted = false;
       }
-      // The first k in order: a partial sort for few, for more the buckets that hold them, each sorted.
-      void order(std::size_t k) {
-        k = std::min(k, size);
-        if (k <= 128) {
-          std::partial_sort(data.begin(), data.begin() + k, data.begin() + size, above);
-          return;
-        }
+      // The k largest, in order, to the start of `spare`: buckets that hold them, each sorted.
+      void sort_buckets(std::size_t k) {
         constexpr int n_buckets = 128;
         constexpr float low = -10.0f, high = 10.0f, scale = n_buckets / (high - low), shift = -scale * low;
-        std::vector<int> bucket(size), counts(n_buckets, 0);
+        bucket.resize(size);
+        std::vector<int> counts(n_buckets, 0);
         for (std::size_t i = 0; i < size; ++i) {
           const int b = std::max(0, std::min(n_buckets - 1, static_cast<int>(scale * data[i].logit + shift)));
           bucket[i] = b;
@@ -60,11 +57,17 @@ cdef extern from *:
           next += counts[b];
         }
         std::partial_sort(spare.begin() + next, spare.begin() + k, spare.begin() + n_kept, above);
-        std::copy(spare.begin(), spare.begin() + k, data.begin());
       }
+      // A partial sort for few, the buckets for more.
       void top_k(std::size_t k) {
-        order(k);
-        size = std::min(k, size);
+        k = std::min(k, size);
+        if (k <= 128) {
+          std::partial_sort(data.begin(), data.begin() + k, data.begin() + size, above);
+        } else {
+          sort_buckets(k);
+          data.swap(spare);
+        }
+        size = k;
         sorted = true;
       }
       void softmax() {
@@ -74,26 +77,22 @@ cdef extern from *:
         for (std::size_t i = 0; i < size; ++i) sum += data[i].p = expf(data[i].logit - most);
         for (std::size_t i = 0; i < size; ++i) data[i].p /= sum;
       }
-      // A sorted start is tried first; the rest is sorted where it does not hold enough.
+      // 256 are brought into order; all, where they do not hold enough.
       void top_p(float mass) {
         softmax();
-        std::vector<Candidate> before;
         std::size_t k = size;
         if (!sorted) {
           k = std::min<std::size_t>(256, size);
-          std::partial_sort(data.begin(), data.begin() + k, data.begin() + size, above);
+          sort_buckets(k);
         }
         float cumulative = 0;
         std::size_t i = 0;
-        for (;; ++i) {
-          if (i == size) break;
-          if (i == k) {
-            std::sort(data.begin() + k, data.begin() + size, above);
-            k = size;
-          }
-          cumulative += data[i].p;
-          if (cumulative >= mass) { ++i; break; }
+        while (i < size) {
+          cumulative += (sorted ? data : spare)[i++].p;
+          if (cumulative >= mass) break;
+          if (!sorted && i == k && k < size) sort_buckets(k = size);
         }
+        if (!sorted) data.swap(spare);
         size = i;
         sorted = true;
       }

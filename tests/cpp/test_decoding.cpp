@@ -77,9 +77,10 @@ void check_row(std::size_t n) {
     for (const DecodingTable* table : levels()) {
       const SamplingKernels<T>& k = of<T>(*table);
       std::vector<T> largest(n_blocks), weights(n), rescaled(n), offsets(n);
-      std::vector<double> sums(n_blocks);
+      std::vector<double> sums(n_blocks), rough(n_blocks);
       CHECK(k.maxima(z.data(), n, largest.data()));
       k.sums(z.data(), n, scale, lowest, sums.data());
+      k.rough_sums(z.data(), n, scale, rough.data());
       k.weights(z.data(), n, scale, lowest, weights.data());
       for (std::size_t b = 0; b < n_blocks; ++b) {
         const std::size_t first = b * kTokenBlock, last = std::min(n, first + kTokenBlock);
@@ -95,6 +96,7 @@ void check_row(std::size_t n) {
           sum += weight;
         }
         CHECK(std::fabs(sums[b] - sum) <= (sizeof(T) == 4 ? 4e-7 : 1e-14) * sum);
+        CHECK(rough[b] >= sum * (1 - 1e-4) && rough[b] <= sum * likewise::kernels::kRough * (1 + 1e-4) + 1e-20);
       }
       // A threshold within the row.
       k.sums(z.data(), n, scale, threshold, sums.data());
@@ -132,6 +134,7 @@ void check_row(std::size_t n) {
       }
       CHECK(at == n_between);
       all_weights.push_back(weights);
+      sums.insert(sums.end(), rough.begin(), rough.end());
       all_sums.push_back(sums);
       all_rescaled.push_back(rescaled);
     }

@@ -85,22 +85,39 @@ inline double sum_logical(const T* x) {
   return sum_lanes<double>(parts[0]);
 }
 
-template <class T>
-void sums(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, double* out) {
-  const vec<T> bound = broadcast(lowest);
+/// out[b] = the sum of of(z) in block b.
+template <class T, class Of>
+inline void sum_blocks(const T* z, std::size_t n, double* out, const Of& of) {
   for_blocks(z, n, [&](const T* block, std::size_t b) {
     T lane_sums[kLogical];
     for (std::size_t lane = 0; lane < kLogical; lane += lanes<T>) {
       vec<T> part[4] = {};
       for (std::size_t i = 0; i < kTokenBlock; i += 4 * kLogical)
-        for (std::size_t k = 0; k < 4; ++k) {
-          const vec<T> v = load(block + i + k * kLogical + lane);
-          part[k] += v >= bound ? weight(v, scale) : vec<T>{};
-        }
+        for (std::size_t k = 0; k < 4; ++k) part[k] += of(load(block + i + k * kLogical + lane));
       store(lane_sums + lane, (part[0] + part[1]) + (part[2] + part[3]));
     }
     out[b] = sum_logical(lane_sums);
   });
+}
+
+template <class T>
+void sums(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, double* out) {
+  const vec<T> bound = broadcast(lowest);
+  sum_blocks(z, n, out, [&](vec<T> v) { return v >= bound ? weight(v, scale) : vec<T>{}; });
+}
+
+/// 1 + f in place of 2^f for 0 <= f < 1, by at most 1.0615 too large: the number with 127 + y, a fixed-point number, for
+/// its bits.
+void rough_sums(const float* z, std::size_t n, const WeightScale<float>& scale, double* out) {
+  const vec<float> top = broadcast(scale.top), factor = broadcast(scale.factor * 0x1p23f);
+  const vec<float> one = broadcast(127 * 0x1p23f);
+  sum_blocks(z, n, out, [&](vec<float> v) {
+    const vec<float> bits = (v - top) * factor + one;
+    return (vec<float>)__builtin_convertvector(bits > 0.0f ? bits : vec<float>{}, vec<std::int32_t>);
+  });
+}
+void rough_sums(const double* z, std::size_t n, const WeightScale<double>& scale, double* out) {
+  sums(z, n, scale, -highest<double>, out);
 }
 
 /// out[i] = of(z) for each register of z; the rest through a padded one.
@@ -252,7 +269,7 @@ std::size_t extend_runs(const std::int32_t* history, std::int32_t token, const s
 }
 
 template <class T>
-constexpr SamplingKernels<T> kernels_for{maxima<T>,         sums<T>,  weights<T>, offsets<T>, gather<T>,
+constexpr SamplingKernels<T> kernels_for{maxima<T>,         sums<T>,  rough_sums, weights<T>, offsets<T>, gather<T>,
                                          gather_between<T>, count<T>, rescale<T>};
 
 }  // namespace

@@ -364,6 +364,8 @@ struct BatchKernels {
 
 inline constexpr std::size_t kTokenBlock = 256;  // logits whose largest, and whose sum of weights, is kept
 
+inline constexpr double kRough = 1.0616;
+
 /// The weight of a logit is exp((z - top) / temperature), with the same bits at every level. In float32 for temperatures
 /// from 1e-30 to 1e30; the halves of float64 keep any difference finite.
 template <class T>
@@ -384,6 +386,8 @@ struct SamplingKernels {
   bool (*maxima)(const T* z, std::size_t n, T* largest);
   /// sums[b] = the sum of the weights in block b. About 25 operations a register.
   void (*sums)(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, double* sums);
+  /// The same from above, at most kRough times too large, and 0 for -inf. About 7 operations a register.
+  void (*rough_sums)(const T* z, std::size_t n, const WeightScale<T>& scale, double* sums);
   void (*weights)(const T* z, std::size_t n, const WeightScale<T>& scale, T lowest, T* out);
   /// out[i] = min((top - z) factor, limit).
   void (*offsets)(const T* z, std::size_t n, T top, T factor, T limit, T* out);

@@ -201,15 +201,43 @@ void Law<T>::keep_nucleus(double p) {
   if (!few || !nucleus_of_few(p, near)) nucleus_by_histogram(p);
 }
 
-/// Whether the tokens with logits not below `near` hold the nucleus, which is then listed.
+/// Whether the tokens with logits not below `near` hold the nucleus, which is then listed. How much all weigh is bounded
+/// first: most weight lies in few blocks, and a rough sum of the others tells nearly always where the nucleus ends.
 template <class T>
 bool Law<T>::nucleus_of_few(double p, T near) {
+  w_.sums.resize(row_.n_blocks());
+  row_.for_pieces([&](std::size_t first, const T* z, std::size_t n) {
+    k_.rough_sums(z, n, weight_scale_, &w_.sums[first / kBlock]);
+  });
+  double exact = 0, rough = 0;
+  T piece[kBlock];
+  for (std::size_t b = 0; b < w_.maxima.size(); ++b) {
+    if (w_.maxima[b] < near) {
+      rough += w_.sums[b];
+      continue;
+    }
+    std::size_t n = 0;
+    const T* const z = row_.block(b, piece, &n);
+    k_.sums(z, n, weight_scale_, vanishing_, &w_.sums[b]);
+    exact += w_.sums[b];
+  }
+  constexpr double kSlack = 1e-4;  // of the rounding of the rough sums
+  const double least = p * (exact + rough * (1 - kSlack) / kernels::kRough), most = p * (exact + rough * (1 + kSlack));
+  list_from(near);
+  weigh_list();
+  const double mass = list_mass();
+  if (mass >= most) {
+    keep_best(w_.values, 0, most);
+    const T last = w_.weights[static_cast<std::size_t>(std::min_element(w_.values.begin(), w_.values.end()) -
+                                                       w_.values.begin())];
+    if (list_mass() - static_cast<double>(last) < least) return true;  // the last one is needed in any case
+    list_from(near);
+    weigh_list();
+  }
   sum_blocks();
   double total = 0;
   for (const double sum : w_.sums) total += sum;
-  list_from(near);
-  weigh_list();
-  listed_ = list_mass() >= p * total;
+  listed_ = mass >= p * total;
   if (listed_) keep_best(w_.values, 0, p * total);
   return listed_;
 }
