@@ -68,8 +68,8 @@ def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, co
     if scale.quick and (kind, n, n_rows) not in WORKLOADS[:2]:
         pytest.skip("a whole run measures it")
     settings = FILTERS[filters]
-    z = logits_of(kind, max(n_rows, 4), n)  # single rows take turns: how easily a nucleus is found differs
-    items = [z] if n_rows > 1 else [z[i : i + 1] for i in range(4)]
+    z = logits_of(kind, max(n_rows, 8), n)  # single rows take turns: how easily a nucleus is found differs
+    items = [z] if n_rows > 1 else [z[i : i + 1] for i in range(8)]
     contestants = [Contestant(OURS, lambda z: sample(z, random_state=0, n_threads=1, **settings), items)]
     kept = np.isfinite(filter_logits(z, **settings))
     p = np.exp(z - z.max(1, keepdims=True), dtype=np.float64)
@@ -88,9 +88,10 @@ def test_sampling(kind: str, n: int, n_rows: int, filters: str, scale: Scale, co
         pass
     else:
         top_k, top_p = settings.get("top_k", 0), settings.get("top_p", 1.0)
-        for row, own in zip(z[:4], kept, strict=False):
+        for row, own in zip(z[:8], kept, strict=False):
             token, count = sampler.sample(row, 1.0, top_k, top_p, 0.5)
-            assert own[token] and abs(count - own.sum()) <= 1e-3 * own.sum()
+            # It adds up the vocabulary in float32, one after the other: that moves the end of a nucleus.
+            assert own[token] and abs(count - own.sum()) <= max(1, 0.05 * own.sum())
         contestants.append(
             Contestant(LLAMA, lambda z: [sampler.sample(row, 1.0, top_k, top_p, 0.5) for row in z], items)
         )

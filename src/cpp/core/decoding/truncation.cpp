@@ -221,8 +221,9 @@ bool Law<T>::nucleus_of_few(double p, T near) {
     k_.sums(z, n, weight_scale_, vanishing_, &w_.sums[b]);
     exact += w_.sums[b];
   }
-  constexpr double kSlack = 1e-4;  // of the rounding of the rough sums
-  const double least = p * (exact + rough * (1 - kSlack) / kernels::kRough), most = p * (exact + rough * (1 + kSlack));
+  constexpr double kSlack = 1e-4;                                  // of the rounding of the rough sums
+  constexpr double kWidest = sizeof(T) == 4 ? kernels::kRough : 1;  // those of float64 are not rough
+  const double least = p * (exact + rough * (1 - kSlack) / kWidest), most = p * (exact + rough * (1 + kSlack));
   list_from(near);
   weigh_list();
   const double mass = list_mass();
@@ -231,13 +232,21 @@ bool Law<T>::nucleus_of_few(double p, T near) {
     const T last = w_.weights[static_cast<std::size_t>(std::min_element(w_.values.begin(), w_.values.end()) -
                                                        w_.values.begin())];
     if (list_mass() - static_cast<double>(last) < least) return true;  // the last one is needed in any case
-    list_from(near);
-    weigh_list();
   }
   sum_blocks();
   double total = 0;
   for (const double sum : w_.sums) total += sum;
-  listed_ = mass >= p * total;
+  T least_listed = near;
+  if (mass < p * total) {  // not so near ones too, if they are not many
+    least_listed = std::max(kLowest, static_cast<T>(static_cast<double>(top_) - 12 * temperature_));
+    std::size_t found = 0;
+    row_.for_pieces([&](std::size_t, const T* z, std::size_t n) { found += k_.count(z, n, least_listed); });
+    listed_ = false;
+    if (found > row_.size() / 16) return false;
+  }
+  list_from(least_listed);
+  weigh_list();
+  listed_ = list_mass() >= p * total;
   if (listed_) keep_best(w_.values, 0, p * total);
   return listed_;
 }
