@@ -592,11 +592,15 @@ def test_two_processes_equal_one(method: str, options: dict[str, Any]) -> None:
     context = torch.multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
     workers = [context.Process(target=ddp_worker, args=(r, port, method, dict(options), queue)) for r in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert worker.exitcode == 0
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+    finally:
+        for worker in workers:
+            worker.kill()
     results = sorted((queue.get() for _ in workers), key=lambda result: result[0])
     model = Classifier(seed=0)
     ids, labels = batch(n=8)

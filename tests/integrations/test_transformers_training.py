@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def trained(model: Any, folder: Path, kind: Any = transformers.Trainer, *, patch
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=2,
-        per_device_train_batch_size=4,
+        per_device_train_batch_size=options.pop("per_device_train_batch_size", 4),
         learning_rate=0.1,
         lr_scheduler_type="constant",
         optim="sgd",
@@ -233,6 +235,56 @@ def test_without_an_adversary_steps_are_plain(tmp_path: Path) -> None:
     trained(plain, tmp_path)
     trained(model, tmp_path, RobustTrainer)
     assert same(model, plain, 0.0)
+
+
+TWO_PROCESSES = """
+import os, sys
+os.environ |= dict(RANK=sys.argv[2], LOCAL_RANK=sys.argv[2], WORLD_SIZE="2")
+os.environ |= dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=sys.argv[1])
+import torch
+torch.set_num_threads(1)
+import warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from tests.integrations import test_transformers_training as here
+model = here.language_model()
+trainer = here.in_order(model, Path(sys.argv[3]), n=2, ddp_backend="gloo")
+print(type(trainer.model_wrapped).__name__, float(sum(p.double().sum() for p in model.parameters())))
+"""
+
+
+def in_order(model: Any, folder: Path, n: int, **options: Any) -> Any:
+    """A trainer after steps on batches of 4 texts in their order, cut for n processes."""
+
+    class Ordered(RobustTrainer):
+        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    adversary = Adversary(model.get_input_embeddings(), "pgd", 0.3, steps=2)
+    return trained(
+        model,
+        folder,
+        Ordered,
+        adversary=adversary,
+        gradient_accumulation_steps=2,
+        per_device_train_batch_size=4 // n,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path, fresh: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    model = language_model()
+    in_order(model, tmp_path, n=1)
+    expected = float(sum(p.detach().double().sum() for p in model.parameters()))
+    with ThreadPoolExecutor(2) as both:
+        printed = list(both.map(lambda rank: fresh(TWO_PROCESSES, port, rank, str(tmp_path)), ("0", "1")))
+    for text in printed:
+        name, total = text.strip().splitlines()[-1].split()
+        assert name == "DistributedDataParallel" and float(total) == pytest.approx(expected, abs=1e-6)
 
 
 def test_refusals(tmp_path: Path) -> None:

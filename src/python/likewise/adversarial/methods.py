@@ -88,7 +88,7 @@ def virtual(passes: Passes, epsilon: float, seed: int) -> AdversarialStep:
         passes.note(loss.detach())
     values = [epsilon * u for u in _directions(passes, values)]
     passes.note(*(norms(value, "batch", 2.0) for value in values))
-    values = [torch.where(passes.finite, value, 0) for value in values]
+    values = passes.where_finite(values)
     adversarial, _ = passes.train(passes.spread(values), s.adv_weight, last=True, loss_of=divergence)
     return _step(passes, clean, adversarial, values)
 
@@ -107,7 +107,7 @@ def penalised(passes: Passes, epsilon: float, grad_scale: float) -> AdversarialS
         passes.note(losses.detach(), penalty.detach())
         clean, total = losses.mean(), s.clean_weight * losses.mean()
         weights = weights_of(gradients, epsilon, h=s.h, squared=s.squared, reduction=s.reduction)
-        weights = torch.where(passes.finite, weights.detach(), 0)
+        (weights,) = passes.where_finite([weights.detach()])
         if double and not passes.skipped:
             total = total + s.adv_weight * penalty
         elif not double and s.order == 1:
@@ -116,7 +116,7 @@ def penalised(passes: Passes, epsilon: float, grad_scale: float) -> AdversarialS
             passes.add_gradients(total, 1.0)
     values = [torch.zeros_like(g) for g in gradients]
     if not double:  # after a skip, too: other processes make these passes, and wait for this one
-        values = [torch.where(passes.finite, s.h * u, 0) for u in directions_of(gradients, s.reduction)]
+        values = passes.where_finite([s.h * u for u in directions_of(gradients, s.reduction)])
         for sign in (1,) if s.order == 1 else (1, -1):
             passes.train(
                 passes.spread([sign * value for value in values]),

@@ -141,15 +141,20 @@ class Passes:
             self.note(loss, lengths)
             step = alpha * unit(g, lengths, s.p, s.tiny)
             found.append(project(step if values is None else values[number] + step, epsilon, s.norm, s.p))
-        return [torch.where(self.finite, value, 0) for value in found]
+        return self.where_finite(found)
 
     def note(self, *tensors: torch.Tensor) -> None:
         """Take down whether all numbers are finite."""
         for tensor in tensors:
             finite = torch.isfinite(tensor).all()
-            self.finite = finite if self.finite is None else self.finite & finite
+            self.finite = finite if self.finite is None else self.finite & finite.to(self.finite.device)
         if self.settings.on_nonfinite == "raise" and not bool(self.finite):
             raise FloatingPointError("loss: expected finite values and gradients, got NaN or infinity")
+
+    def where_finite(self, values: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The values, or zeros if something was not finite."""
+        assert self.finite is not None
+        return [torch.where(self.finite.to(value.device), value, 0) for value in values]
 
     def spread(self, values: list[torch.Tensor]) -> list[torch.Tensor]:
         """What is added in each call."""
