@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,12 @@ def test_newton_within_the_iterations_that_are_allowed() -> None:
             r = sinkhorn(None, None, cost, epsilon=0.001, max_iter=most, tol=1e-9)
         assert r.n_iter == most and len(r.history) == most + 1
         assert np.isfinite(r.f).all() and r.certificate.dual <= r.certificate.primal
+
+
+def test_points_of_many_coordinates_are_those_of_the_matrix() -> None:
+    """Their distances are taken once where they fit; in passes, and for plain iterations, they are computed anew."""
+    x, y = u300(120)
+    options: dict[str, Any] = {"epsilon": 0.1, "tol": 1e-9, "on_failure": "raise"}
+    r = sinkhorn(None, None, x=x, y=y, **options)
+    np.testing.assert_allclose(r.f, sinkhorn(None, None, reference.ground_cost(x, y), **options).f, atol=1e-6)
+    np.testing.assert_allclose(r.f, sinkhorn(None, None, x=x, y=y, anderson=0, **options).f, atol=1e-6)

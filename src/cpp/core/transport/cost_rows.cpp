@@ -41,10 +41,10 @@ void PointRows<T>::take(const std::uint32_t* which, std::size_t count, const dou
 template <class T>
 void PointRows<T>::compute(const T* x, std::size_t count) {
   poll_interrupt();
-  values_.resize(std::min(kTogether, cost_.n) * cost_.m);  // at first use: not every pass needs rows
+  values_.resize(std::max(values_.size(), count * cost_.m));  // at first use: not every pass needs rows
   double* out = values_.data();
   if (cost_.metric == Metric::cosine) {  // 1 - cos = |x / |x| - y / |y||^2 / 2, without cancellation
-    double x_scale[kTogether];
+    double x_scale[kMost];
     for (std::size_t r = 0; r < count; ++r) x_scale[r] = inverse_length(x + r * cost_.d, cost_.d);
     point_kernels<T>().squared_distances(x, x_scale, count, cost_.y, y_scale_.data(), cost_.m, cost_.d, out);
     for (std::size_t k = 0; k < count * cost_.m; ++k) out[k] *= 0.5;

@@ -35,7 +35,7 @@ class StoredRows {
   using Value = T;
   explicit StoredRows(const StoredCost<T>& cost) : cost_(cost) {}
   const T* row(std::size_t i) { return cost_.values + i * cost_.m; }
-  /// Rows which[0] ... which[count - 1], at most kTogether.
+  /// Rows which[0] ... which[count - 1], at most 16.
   void take(const std::uint32_t* which, std::size_t count, const T** rows) {
     for (std::size_t r = 0; r < count; ++r) rows[r] = row(which[r]);
   }
@@ -53,7 +53,7 @@ class PointRows {
   const double* row(std::size_t i) {
     if (i < first_ || i >= first_ + count_) {
       first_ = i;
-      count_ = std::min(kTogether, cost_.n - i);
+      count_ = std::min({kMost, std::max(kLeast, kTogether / cost_.m), cost_.n - i});
       compute(cost_.x + i * cost_.d, count_);
     }
     return values_.data() + (i - first_) * cost_.m;
@@ -61,7 +61,8 @@ class PointRows {
   void take(const std::uint32_t* which, std::size_t count, const double** rows);
 
  private:
-  static constexpr std::size_t kTogether = 16;
+  static constexpr std::size_t kMost = 16, kLeast = 4;                // rows together, and as many as hold about
+  static constexpr std::size_t kTogether = std::size_t{1} << 17;  // so many numbers
   void compute(const T* x, std::size_t count);
 
   const PointCost<T> cost_;

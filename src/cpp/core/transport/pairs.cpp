@@ -34,7 +34,7 @@ Pairs::Pairs(const SinkhornProblem& problem, unsigned n_threads)
       log_b_(problem.b.size),
       potential_(problem.b.size),
       columns_(problem.b.size),
-      partial_(Pieces(problem.a.size, problem.b.size).n * problem.b.size),
+      partial_(Pieces(problem.a.size, problem.b.size).n * stride()),
       squares_(problem.cost, stride()) {
   for (std::size_t j = 0; j < log_b_.size(); ++j) log_b_[j] = problem.b[j] > 0 ? std::log(problem.b[j]) : kNothing;
   std::visit(
@@ -112,7 +112,7 @@ double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, s
     using Rows = std::decay_t<decltype(rows)>;
     const auto& row_kernel = cost_kernels<typename Rows::Value>();
     std::vector<double> e(m);
-    double* sums = partial_.data() + piece * m;
+    double* sums = partial_.data() + piece * stride();
     for (std::size_t i = begin; i < end; ++i) {
       const auto* row = rows.row(i);
       double sum = row_kernel.exponentials(row, potential_.data(), m, shift_, scale_, phi[i], e.data());
@@ -136,7 +136,8 @@ double Pairs::pass(const std::vector<double>& gamma, std::vector<double>& phi, s
     }
   });
   std::copy_n(partial_.begin(), m, columns_.begin());
-  for (std::size_t p = m; p < partial_.size(); p += m) kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
+  for (std::size_t p = stride(); p < partial_.size(); p += stride())
+    kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
 
   double error = 0;
   bool safe = true;
@@ -197,7 +198,7 @@ double Pairs::float_pass(const std::vector<double>& gamma, std::vector<double>& 
   const std::vector<double>& potential = potential_of(gamma);
   const bool expanded = squares_.begin(potential, shift_, scale_);
   const Pieces pieces(phi.size(), m);
-  std::vector<double> sums(pieces.n * width);
+  std::fill(partial_.begin(), partial_.end(), 0.0);
   std::vector<char> good(pieces.n, 1);
   for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
     using Rows = std::decay_t<decltype(rows)>;
@@ -223,7 +224,7 @@ double Pairs::float_pass(const std::vector<double>& gamma, std::vector<double>& 
         scaling.add_rows(e + r * width, width, std::min<std::size_t>(4, count - r), factors + r, width,
                          columns.data());
       if ((i - begin) % kFlush == kFlush - together || i + together >= end) {
-        scaling.flush(columns.data(), width, sums.data() + piece * width);
+        scaling.flush(columns.data(), width, partial_.data() + piece * width);
         poll_interrupt();
       }
     }
@@ -232,8 +233,8 @@ double Pairs::float_pass(const std::vector<double>& gamma, std::vector<double>& 
     return std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < phi.size(); ++i) phi[i] = fresh_potential(phi[i], row_sums[i]);
   for (std::size_t p = 1; p < pieces.n; ++p)
-    kernel_table().sinkhorn.add_multiple(sums.data() + p * width, 1.0, width, sums.data());
-  return finish_columns(sums, gamma, image);
+    kernel_table().sinkhorn.add_multiple(partial_.data() + p * width, 1.0, width, partial_.data());
+  return finish_columns(partial_, gamma, image);
 }
 
 double Pairs::finish_columns(const std::vector<double>& sums, const std::vector<double>& gamma,
@@ -257,7 +258,7 @@ double Pairs::finish_columns(const std::vector<double>& sums, const std::vector<
 void Pairs::column_potentials(const std::vector<double>& phi, std::vector<double>& image) {
   // The largest exponent of each column first, then the sum: no overflow, and no underflow of a whole column.
   const std::size_t m = image.size();
-  std::vector<double> maxima(partial_.size(), kNothing);
+  std::vector<double> maxima(partial_.size() / stride() * m, kNothing);
   for_pieces(problem_.cost, n_threads_, [&](std::size_t piece, std::size_t begin, std::size_t end, auto& rows) {
     using Rows = std::decay_t<decltype(rows)>;
     const auto& kernel = cost_kernels<typename Rows::Value>();
@@ -277,12 +278,12 @@ void Pairs::column_potentials(const std::vector<double>& phi, std::vector<double
     for (std::size_t i = begin; i < end; ++i) {
       if (problem_.a[i] <= 0) continue;
       kernel.exponentials(rows.row(i), maxima.data(), m, shift_, scale_, phi[i] + std::log(problem_.a[i]), e.data());
-      kernel_table().sinkhorn.add_multiple(e.data(), 1.0, m, partial_.data() + piece * m);
+      kernel_table().sinkhorn.add_multiple(e.data(), 1.0, m, partial_.data() + piece * stride());
     }
   });
   for (std::size_t j = 0; j < m; ++j) {
     double sum = 0;
-    for (std::size_t p = j; p < partial_.size(); p += m) sum += partial_[p];
+    for (std::size_t p = j; p < partial_.size(); p += stride()) sum += partial_[p];
     image[j] = factor_b_ * (maxima[j] - std::log(sum));
   }
 }
@@ -318,12 +319,13 @@ SinkhornReport Pairs::evaluate(std::vector<double>& phi, std::vector<double>& ga
     for (std::size_t i = begin; i < end; ++i) {
       if (problem_.a[i] <= 0) continue;
       row_sums[i] = row_kernel.add_plan(rows.row(i), potential_.data(), m, shift_, scale_, phi[i], problem_.a[i],
-                                        partial_.data() + piece * m, &row_costs[i]);
+                                        partial_.data() + piece * stride(), &row_costs[i]);
       if (i % 64 == 0) poll_interrupt();
     }
   });
   std::copy_n(partial_.begin(), m, columns_.begin());
-  for (std::size_t p = m; p < partial_.size(); p += m) kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
+  for (std::size_t p = stride(); p < partial_.size(); p += stride())
+    kernel.add_multiple(partial_.data() + p, 1.0, m, columns_.data());
 
   SinkhornReport report;
   // What a side adds to the error and to the value: sum_i potential_i r_i, and rho KL(r | weights).

@@ -4,9 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <type_traits>
+#include <vector>
 
 #include "core/thread_pool.hpp"
 #include "core/transport/anderson.hpp"
+#include "core/transport/cost_rows.hpp"
 #include "core/transport/newton.hpp"
 #include "core/transport/pairs.hpp"
 #include "core/transport/scaling.hpp"
@@ -36,6 +39,7 @@ constexpr double kMargin = 6;             // potentials may move by half of it b
 constexpr double kCalm = 0.3;             // the error below which tiles are worth making
 constexpr double kSparse = 0.12;          // the share of pairs that count below which they are
 constexpr std::size_t kWorthTiles = 40'000, kWorthKernel = 256;              // pairs
+constexpr std::size_t kFewCoordinates = 16, kMostDistances = std::size_t{1} << 20;  // beside a kernel of as many
 constexpr std::size_t kMostOfPoints = std::size_t{3} << 20;  // numbers of a kernel of points: their memory is O(n + m)
 
 class Solver {
@@ -342,10 +346,41 @@ class Solver {
   bool built_ = false, met_ = false, dense_fits_, exact_only_;
 };
 
+/// The costs of points with many coordinates; nothing of others.
+std::vector<double> many_coordinates(const Cost& cost, unsigned n_threads) {
+  std::vector<double> values;
+  std::visit(
+      [&](const auto& c) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(c)>, PointCost<float>> ||
+                      std::is_same_v<std::decay_t<decltype(c)>, PointCost<double>>)
+          if (c.d > kFewCoordinates) values.resize(c.n * c.m);
+      },
+      cost);
+  if (values.empty()) return values;
+  for_pieces(cost, n_threads, [&](std::size_t, std::size_t begin, std::size_t end, auto& rows) {
+    const std::size_t m = n_columns(cost);
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto* row = rows.row(i);
+      for (std::size_t j = 0; j < m; ++j) values[i * m + j] = static_cast<double>(row[j]);
+    }
+  });
+  return values;
+}
+
 }  // namespace
 
 SinkhornReport sinkhorn(const SinkhornProblem& problem, const SinkhornOptions& options, span<double> f, span<double> g,
                         span<double> history) {
+  // Distances of many coordinates cost more than all else: where they fit the memory of points, they are taken once.
+  const std::size_t n = problem.a.size, m = problem.b.size;
+  const std::vector<double> distances =
+      options.anderson > 0 && m <= kMostDistances / n ? many_coordinates(problem.cost, options.n_threads)
+                                                      : std::vector<double>();
+  if (!distances.empty()) {
+    SinkhornProblem stored = problem;
+    stored.cost = StoredCost<double>{distances.data(), n, m};
+    return Solver(stored, options, history).run(f, g);
+  }
   return Solver(problem, options, history).run(f, g);
 }
 
