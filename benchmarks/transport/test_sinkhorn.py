@@ -45,6 +45,8 @@ BARS: dict[tuple[int, str, float], dict[str, float]] = {
     (10_000, "U300", 0.1): {POT64: 8},
     (10_000, "G2", 0.01): {},
     (10_000, "G2", 0.001): {},
+    (10_000, "U300", 0.01): {},
+    (10_000, "U300", 0.001): {},
 }
 QUICK = [(100, "G2", 0.1), (1000, "G2", 0.1)]
 REACHED = 2.5e-6  # an error that counts as having reached 1e-6: others stop on other norms
@@ -87,7 +89,8 @@ def test_time_to_tolerance(
     }
     if POT64 in bars:
         add(calls, POT64, lambda: peers.pot(a, a, cost, absolute, log=False, dtype=np.float64))
-        add(calls, POT32, lambda: peers.pot(a, a, cost, absolute, log=False, dtype=np.float32))
+        if n < 4000:  # beyond, its float32 sums do not get to 1e-6, and 20,000 iterations take minutes
+            add(calls, POT32, lambda: peers.pot(a, a, cost, absolute, log=False, dtype=np.float32))
     if POT_LOG in bars:
         add(calls, POT_LOG, lambda: peers.pot(a, a, cost, absolute, log=True, dtype=np.float64))
     if n == 1000 and "mv" not in bars:
