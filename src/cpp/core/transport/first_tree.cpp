@@ -17,8 +17,8 @@ constexpr std::size_t kRounds = 4;         // bids a row, on average and at most
 constexpr std::int64_t kMostUnplaced = 4;  // one part in so many of the mass may have no column after the first round
 
 /// Some rounds of an auction (Bertsekas and Castanon 1989). A row bids for the column of its least cost - price: as far
-/// as its second choice lets it, and on by what bids have been on average. Who held the column must bid anew. Where rows
-/// prefer different columns, as words in many dimensions do, prices and claims are nearly optimal after two rounds.
+/// as its second choice lets it, and on by what bids have been on average. Who held the column must bid anew. Where
+/// rows prefer different columns, as words of many dimensions do, prices and claims are nearly optimal after two.
 class Auction {
  public:
   struct Claim {

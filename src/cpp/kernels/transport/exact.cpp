@@ -88,7 +88,8 @@ std::size_t two_least_differences(const T* costs, const double* potentials, std:
   }
   const double least = least_lane(first);
   std::size_t found = n, at = 0;
-  for (std::uint32_t bits = ~greater_bits(first, broadcast(least)) & ((1u << kWidth) - 1); bits != 0; bits &= bits - 1) {
+  const std::uint32_t equal = ~greater_bits(first, broadcast(least)) & ((1u << kWidth) - 1);
+  for (std::uint32_t bits = equal; bits != 0; bits &= bits - 1) {
     const auto lane = static_cast<std::size_t>(__builtin_ctz(bits));
     const std::size_t here = static_cast<std::size_t>(column[lane]) + lane;
     if (here < found) {
