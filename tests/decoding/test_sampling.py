@@ -190,6 +190,21 @@ def test_large_vocabularies(name: str, dtype: Any) -> None:
         assert cumulative[token] > 0.7 - 1e-5 and (token == 0 or cumulative[token - 1] <= 0.7 + 1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nuclei_of_peaked_rows(dtype: Any) -> None:
+    """A rough sum decides where they end, or an exact one, or tokens further from the top are needed."""
+    rng, n = np.random.default_rng(8), 12_000
+    for scale in (0.5, 1.0, 2.0, 2.5):
+        z = rng.normal(0, scale, (25, n))
+        for row in z:
+            row[rng.choice(n, 30, replace=False)] += rng.uniform(4, 12, 30)
+        z = z.astype(dtype)
+        ours = np.isfinite(filter_logits(z, top_p=0.9))
+        for row, kept in zip(z, ours, strict=True):
+            differ = kept != (law(row.astype(np.float64), top_p=0.9) > 0)
+            assert law(row)[differ].sum() <= (1e-6 if dtype == np.float32 else 0.0)
+
+
 LAWS = [
     dict(),
     dict(temperature=0.5),
