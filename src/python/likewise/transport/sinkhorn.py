@@ -55,7 +55,8 @@ def sinkhorn(
     a, b : array-like of shapes (n,) and (m,), or None
         Weights >= 0 of equal mass; None: uniform. Zeros are valid.
     cost : array-like of shape (n, m), optional
-        Finite, of any sign. Otherwise it is computed from x and y where it is needed: O(n + m) memory.
+        Finite, of any sign. Otherwise it is computed from x and y where it is needed, in O(n + m) memory; what fits
+        12 MiB may be kept.
     x, y : array-like of shapes (n, d) and (m, d), optional
         Points.
     metric : {'sqeuclidean', 'euclidean', 'cosine'}
@@ -71,7 +72,8 @@ def sinkhorn(
     method : {'auto', 'log', 'kernel', 'sparse'}
         Log-domain sums; a kernel that has absorbed the potentials; the same, truncated. 'auto' picks and may switch.
     anderson : int, default 10
-        Memory of the acceleration; 0: plain iterations.
+        Memory of the acceleration; 0: plain iterations. With it, Newton's method ends small problems (up to 512
+        columns) on which iterations crawl.
     init : (f, g) or TransportResult, optional
         Potentials to start from.
     on_failure : {'warn', 'raise'}
