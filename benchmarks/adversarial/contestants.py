@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ ROWS, ONLY = "likewise, rows", "likewise, adversarial only"
 TOUCHED, FOLKLORE = "perturb_rows", "table cloned"
 PGD, PENALTY, DIFFERENCES = "likewise, pgd of 3", "likewise, penalty", "likewise, penalty by differences"
 EPSILON = 0.5
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def model_of(v: int, d: int, *, n_layers: int = 2, sparse: bool = False) -> Any:
@@ -127,6 +129,8 @@ def memory_task(engine: str, shape: str) -> tuple[Callable[[], Any], Callable[[A
     import torch
 
     torch.set_num_threads(1)
+    # Tensors get pages of their own, and give them back: what lies around in the heap is not what a step needs.
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 16)
     n, length, v, d = map(int, shape.split("x"))
     small = model_of(50, 64)
     contestants(small, 2, 4, [engine])[engine](None)  # libraries load, threads and buffers are made
