@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
+from likewise.adversarial import Adversary
+
 F64 = torch.float64
+METHODS = ["fgm", "pgd", "freelb", "vat", "gp"]
+SHAPES = {"sample": (1, 2), "token": (2,), "batch": (0, 1, 2)}  # the axes that one norm is taken over
 
 
 class Classifier(nn.Module):  # type: ignore[misc]
@@ -88,3 +93,19 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any], tolerance: flo
 def ce(model: Any, ids: Any, labels: Any) -> Callable[[], Any]:
     """The closure of a plain training step."""
     return lambda: nn.functional.cross_entropy(model(ids), labels)
+
+
+def step_of(model: Any, method: str, ids: Any, labels: Any, forward: Any = None, **options: Any) -> Any:
+    """A step, the same noise each time; the gradients stay in the model."""
+    forward = forward or model
+
+    def closure() -> Any:
+        logits = forward(ids)
+        if method == "vat":
+            return SimpleNamespace(logits=logits, loss=nn.functional.cross_entropy(logits, labels))
+        found = nn.functional.cross_entropy(logits, labels, reduction="none")
+        return found if method == "gp" else found.mean()
+
+    generator = torch.Generator().manual_seed(0)
+    with Adversary(model.embedding, method, 0.4, generator=generator, **options) as adversary:
+        return adversary.backward(closure)

@@ -1,11 +1,9 @@
-"""Where training is not plain: checkpointing, compilation, mixed precision, dropout, tied and frozen tables, DDP."""
+"""Where training is not plain: checkpointing, compilation, dropout, tied and frozen tables, several calls."""
 
 from __future__ import annotations
 
 import copy
 import io
-import socket
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,27 +16,10 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from likewise.adversarial import Adversary, adversarial_training  # noqa: E402
 
-from .models import Classifier, assert_close, batch, ce, gradients, losses  # noqa: E402
+from .models import METHODS, Classifier, assert_close, batch, ce, gradients, losses, step_of  # noqa: E402
 
-METHODS = ["fgm", "pgd", "freelb", "vat", "gp"]
 # Dynamo asks a tensor for .grad at every graph break, and hides the warning only where warnings are not errors.
 compiles = pytest.mark.filterwarnings("default:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-
-
-def step_of(model: Any, method: str, ids: Any, labels: Any, forward: Any = None, **options: Any) -> Any:
-    """A step, the same noise each time; the gradients stay in the model."""
-    forward = forward or model
-
-    def closure() -> Any:
-        logits = forward(ids)
-        if method == "vat":
-            return SimpleNamespace(logits=logits, loss=nn.functional.cross_entropy(logits, labels))
-        found = nn.functional.cross_entropy(logits, labels, reduction="none")
-        return found if method == "gp" else found.mean()
-
-    generator = torch.Generator().manual_seed(0)
-    with Adversary(model.embedding, method, 0.4, generator=generator, **options) as adversary:
-        return adversary.backward(closure)
 
 
 class Checkpointed(Classifier):
@@ -130,100 +111,6 @@ def test_what_was_compiled_before_is_never_silently_unperturbed() -> None:
         except RuntimeError:
             return  # it says so
     assert found.adversarial_loss > found.clean_loss + 1e-3
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_autocast_to_bfloat16_is_finite(method: str) -> None:
-    ids, labels = batch()
-    model = Classifier(dtype=torch.float32)
-
-    def forward(ids: Any) -> Any:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return model(ids).float()
-
-    step = step_of(model, method, ids, labels, forward)
-    assert not step.skipped and torch.isfinite(step.loss)
-    assert all(torch.isfinite(g).all() for g in gradients(model).values())
-    # Around the whole call it is the same.
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        around = step_of(model, method, ids, labels, lambda ids: model(ids).float())
-    assert around.loss == pytest.approx(float(step.loss), rel=1e-2)
-    if method != "gp":
-        assert around.perturbation_norm == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_tables_of_low_precision(dtype: Any) -> None:
-    ids, labels = batch()
-    model = Classifier(dtype=dtype)
-    seen = []
-    model.embedding.register_forward_hook(lambda *given: seen.append(given[2].dtype))
-    step = Adversary(model.embedding, epsilon=0.4).backward(ce(model, ids, labels))
-    assert step.adversarial_loss > step.clean_loss and seen == [dtype] * 2
-    assert step.perturbation_norm.dtype == torch.float32
-
-
-@pytest.mark.parametrize("clean_weight", [0.0, 1.0])
-def test_a_scaler_skips_the_step_that_overflows(clean_weight: float) -> None:
-    model = Classifier(dtype=torch.float32)
-    ids, labels = batch()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
-    adversary = Adversary(model.embedding, epsilon=0.4, clean_weight=clean_weight)
-
-    def forward() -> Any:
-        with torch.autocast("cpu", dtype=torch.float16):
-            return nn.functional.cross_entropy(model(ids), labels)
-
-    skipped, before = [], copy.deepcopy(model.state_dict())
-    for _ in range(130):
-        optimizer.zero_grad()
-        step = adversary.backward(forward, backward=lambda loss: scaler.scale(loss).backward())
-        scaler.step(optimizer)
-        scaler.update()
-        skipped.append(step.skipped)
-        if not step.skipped and any((p != before[name]).any() for name, p in model.named_parameters()):
-            break
-        assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
-    assert skipped[0] and not skipped[-1]
-    assert step.perturbation_norm == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize("method", ["fgm", "pgd", "freelb", "vat"])
-def test_a_scale_changes_nothing_but_the_scale(method: str) -> None:
-    ids, labels = batch()
-    a, b = Classifier(), Classifier()
-    options = {"clean_weight": 0.0} if method == "fgm" else {}
-    step_of(a, method, ids, labels, **options)
-
-    def closure() -> Any:
-        logits = b(ids)
-        loss = nn.functional.cross_entropy(logits, labels)
-        return SimpleNamespace(logits=logits, loss=loss)
-
-    generator = torch.Generator().manual_seed(0)
-    Adversary(b.embedding, method, 0.4, generator=generator, **options).backward(
-        closure, backward=lambda loss: (loss * 1024).backward()
-    )
-    scaled = {name: g / 1024 for name, g in gradients(b).items()}
-    assert_close(scaled, gradients(a))
-
-
-def test_the_penalty_in_float16_needs_a_scale() -> None:
-    """Gradients of 1e-9 are zero in float16 unless the losses are scaled before."""
-    table = nn.Embedding(5, 4).half()
-    w = nn.Parameter(torch.full((4,), 1e-4, dtype=torch.float16))
-    ids = torch.tensor([[1, 2]])
-
-    def closure() -> Any:
-        return ((table(ids).mean(1) * w).sum(1) * 1e-4).float()
-
-    found = [
-        Adversary(table, "gp", squared=False).backward(closure, grad_scale=scale).adversarial_loss.item()
-        for scale in (1.0, 2.0**14)
-    ]
-    # 1e-8 / 2 at each of eight numbers.
-    assert found[1] == pytest.approx(0.5e-8 * 8**0.5, rel=0.05) and abs(found[0] - found[1]) > 0.5 * found[1]
 
 
 @pytest.mark.parametrize("method", ["fgm", "pgd", "freelb", "vat", "gp"])
@@ -530,85 +417,3 @@ def test_extra_memory_does_not_grow_with_the_vocabulary() -> None:
         with Watch():
             Adversary(model.embedding, epsilon=0.4, space=space, clean_weight=0.0).backward(ce(model, ids, labels))
         assert {name.split(".")[1] for name in large} <= {"embedding_dense_backward", "detach"}, large
-
-
-def ddp_worker(rank: int, port: int, method: str, options: dict[str, Any], queue: Any) -> None:
-    """A process of two: its half of the batch, micro-batches, one step of an optimizer."""
-    import torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
-
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    try:
-        find_unused = options.pop("find_unused", False)
-        named = options.pop("named", False)
-        model = Classifier(seed=rank)  # DDP sends the parameters of the first process around
-        wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused)
-        ids, labels = batch(n=8)
-        reductions: list[int] = []
-        wrapped.register_comm_hook(reductions, counting)
-        half = slice(4 * rank, 4 * rank + 4)
-        adversary = Adversary((wrapped, "module.embedding") if named else model.embedding, method, 0.4, **options)
-
-        def closure() -> Any:
-            found = nn.functional.cross_entropy(wrapped(ids[half]), labels[half], reduction="none")
-            return found if method == "gp" else found.mean()
-
-        counts, found = [], []
-        for _ in range(2):
-            before = len(reductions)
-            step = adversary.backward(closure)
-            counts.append(len(reductions) - before)
-            found.append({name: g.numpy() for name, g in gradients(model).items()})
-            assert wrapped.require_backward_grad_sync
-        queue.put((rank, counts, found, float(step.loss)))
-    finally:
-        dist.destroy_process_group()
-
-
-def counting(state, bucket):  # type: ignore[no-untyped-def]  # DDP reads annotations
-    import torch.distributed as dist
-
-    state.append(1)
-    work = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
-    return work.then(lambda done: done.value()[0] / 2)
-
-
-@pytest.mark.parametrize(
-    ("method", "options"),
-    [
-        ("fgm", {}),
-        ("fgm", {"clean_weight": 0.0, "named": True}),
-        ("fgm", {"find_unused": True}),
-        ("pgd", {"steps": 2, "same_dropout": True}),
-        ("gp", {}),
-        ("gp", {"gp_mode": "fd", "order": 2}),
-    ],
-)
-def test_two_processes_equal_one(method: str, options: dict[str, Any]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    workers = [context.Process(target=ddp_worker, args=(r, port, method, dict(options), queue)) for r in range(2)]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(60)
-            assert worker.exitcode == 0
-    finally:
-        for worker in workers:
-            worker.kill()
-    results = sorted((queue.get() for _ in workers), key=lambda result: result[0])
-    model = Classifier(seed=0)
-    ids, labels = batch(n=8)
-    plain = {k: v for k, v in options.items() if k not in ("find_unused", "named")}
-    expected = step_of(model, method, ids, labels, **plain)
-    for _, counts, found, _ in results:
-        assert counts == [1, 1]  # one reduction a step: the other passes were quiet
-        for once in found:
-            got = {name: torch.from_numpy(g) for name, g in once.items()}
-            assert_close(got, {name: p.grad for name, p in model.named_parameters()})
-    assert sum(loss for *_, loss in results) / 2 == pytest.approx(float(expected.loss))
